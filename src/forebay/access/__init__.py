@@ -1,0 +1,1 @@
+"""Who may do what. Until there are users, every request comes from the caller `anonymous`."""

@@ -1,0 +1,1 @@
+"""The control plane: which agents there are, and where they come from."""

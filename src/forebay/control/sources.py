@@ -1,0 +1,63 @@
+"""Agent sources: strings that every process loads the same way.
+
+`agents.py` is a file, `package.module` a module, `package.module:name` one agent of it.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from forebay.authoring import agent_in
+from forebay.core.errors import AgentLoadError
+from forebay.ports.agent import Agent
+
+
+def load_source(source: str) -> Sequence[Agent]:
+    """Import a source and return the agents it defines. Raises AgentLoadError."""
+    module_name, _, wanted = source.partition(":")
+    module = (
+        _import_file(Path(module_name)) if module_name.endswith(".py") else _import(module_name)
+    )
+    found = {agent.name: agent for thing in vars(module).values() if (agent := agent_in(thing))}
+    if wanted:
+        agent = found.get(wanted) or agent_in(getattr(module, wanted, None))
+        if agent is None:
+            raise AgentLoadError(f"{module_name} has no agent {wanted!r}. It has: {_names(found)}.")
+        return [agent]
+    if not found:
+        raise AgentLoadError(f"{source} defines no agent: decorate a function with @forebay.agent.")
+    return list(found.values())
+
+
+def _names(found: dict[str, Agent]) -> str:
+    return ", ".join(sorted(found)) or "none"
+
+
+def _import(name: str) -> ModuleType:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise AgentLoadError(f"{name} cannot be imported: {error}") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.resolve()
+    if not path.is_file():
+        raise AgentLoadError(f"There is no file {path}.")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise AgentLoadError(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise AgentLoadError(f"{path} cannot be imported: {error}") from error
+    return module

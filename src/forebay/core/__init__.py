@@ -1,0 +1,1 @@
+"""The words of the product: events, runs, errors, ids, time. Pure; imports nothing of the rest."""

@@ -1,0 +1,295 @@
+"""Everything that can go wrong by name. The class carries meaning, a dialect carries the shape.
+
+The docstring of a class is its message; a raise may bring a more exact one. The family decides the
+HTTP status (in `http/errors.py`, nowhere else); the code is stable and is what programs compare.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One thing that is wrong with one place of an input."""
+
+    location: tuple[str | int, ...]
+    message: str
+    kind: str
+
+
+class ForebayError(Exception):
+    """Something went wrong."""
+
+    code = "error"
+    retry_after: float | None = None
+
+    def __init__(
+        self, message: str | None = None, *, problems: Sequence[FieldProblem] = ()
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.problems = tuple(problems)
+        super().__init__(self.message)
+
+    @property
+    def extras(self) -> Mapping[str, str]:
+        """More that a client may want to read, by name."""
+        return {}
+
+
+# --- families -----------------------------------------------------------------------------------
+
+
+class Malformed(ForebayError):
+    """The request could not be read."""
+
+
+class Invalid(ForebayError):
+    """The request was read, but asks for something that cannot be."""
+
+
+class Unauthenticated(ForebayError):
+    """The presented credentials are missing or wrong."""
+
+
+class Denied(ForebayError):
+    """The caller may not do this."""
+
+
+class NotFound(ForebayError):
+    """There is no such thing."""
+
+
+class Conflict(ForebayError):
+    """The request contradicts what is already there."""
+
+
+class TooLarge(ForebayError):
+    """The request is larger than this server accepts."""
+
+
+class Busy(ForebayError):
+    """There is more to do than this server accepts at once."""
+
+    retry_after = 1.0
+
+
+class Unavailable(ForebayError):
+    """A part this server needs cannot be reached."""
+
+    retry_after = 1.0
+
+
+class Full(ForebayError):
+    """There is no room left to store anything."""
+
+    retry_after = 60.0
+
+
+class Broken(ForebayError):
+    """The server made a mistake; it is in the server's log."""
+
+    code = "internal_error"
+
+
+# --- reading a request --------------------------------------------------------------------------
+
+
+class BadJson(Malformed):
+    """The body is not valid JSON."""
+
+    code = "bad_json"
+
+
+class BadCursor(Malformed):
+    """The cursor is not one this server gave out."""
+
+    code = "bad_cursor"
+
+
+class BadHeader(Malformed):
+    """A header cannot be read."""
+
+    code = "bad_header"
+
+
+class InvalidBody(Invalid):
+    """The body does not have the expected fields."""
+
+    code = "invalid_body"
+
+
+class InvalidQuery(Invalid):
+    """A query parameter does not have an accepted value."""
+
+    code = "invalid_query"
+
+
+class InvalidInput(Invalid):
+    """The agent does not take this input."""
+
+    code = "invalid_input"
+
+
+class BodyTooLarge(TooLarge):
+    """The body is larger than this server accepts."""
+
+    code = "body_too_large"
+
+
+class ForeignOrigin(Denied):
+    """A web page of another origin may not use this server."""
+
+    code = "foreign_origin"
+
+
+class ForeignHost(Denied):
+    """This server does not answer under that host name."""
+
+    code = "foreign_host"
+
+
+class TokenNotAccepted(Unauthenticated):
+    """No validator accepts this token."""
+
+    code = "token_not_accepted"
+
+
+class TokenRequired(Unauthenticated):
+    """This route needs a token."""
+
+    code = "token_required"
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+class MalformedId(NotFound):
+    """No run has this id: it is not an id at all."""
+
+    code = "run_not_found"
+
+
+class RunNotFound(NotFound):
+    """No run has this id."""
+
+    code = "run_not_found"
+
+
+class ObjectNotFound(NotFound):
+    """The run has no such object."""
+
+    code = "object_not_found"
+
+
+class AgentNotFound(NotFound):
+    """No agent has this name."""
+
+    code = "agent_not_found"
+
+
+class NoDefaultAgent(Invalid):
+    """Several agents are registered and none is the default: name one."""
+
+    code = "no_default_agent"
+
+
+class RunUnfinished(Conflict):
+    """The run is not finished: cancel it first."""
+
+    code = "run_unfinished"
+
+
+class RunFinished(Conflict):
+    """The run is finished."""
+
+    code = "run_finished"
+
+
+class KeyReused(Conflict):
+    """This idempotency key was used with another request."""
+
+    code = "idempotency_key_reused"
+
+
+class StaleAttempt(Conflict):
+    """Another attempt has taken over this run."""
+
+    code = "stale_attempt"
+
+
+class EventTooLarge(TooLarge):
+    """An event is larger than the log accepts, and has no field that can be stored beside it."""
+
+    code = "event_too_large"
+
+
+class BacklogFull(Busy):
+    """The agent produces faster than the log can take, and does not wait."""
+
+    code = "backlog_full"
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+
+class Starting(Unavailable):
+    """The server is starting."""
+
+    code = "starting"
+
+
+class Stopping(Unavailable):
+    """The server is shutting down."""
+
+    code = "stopping"
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached."""
+
+    code = "database_unavailable"
+
+
+class MigrationNeeded(Unavailable):
+    """The database has an older schema: run `forebay migrate`."""
+
+    code = "migration_needed"
+
+
+class DiskFull(Full):
+    """The disk of the database is almost full."""
+
+    code = "disk_full"
+
+
+# --- start --------------------------------------------------------------------------------------
+
+
+class StartError(ForebayError):
+    """The server cannot start like this."""
+
+    code = "start_error"
+
+
+class SettingError(StartError):
+    """A setting cannot be used."""
+
+    code = "setting_error"
+
+
+class ForeignDatabase(StartError):
+    """The file is a database of another program."""
+
+    code = "foreign_database"
+
+
+class NewerSchema(StartError):
+    """The database was written by a newer Forebay."""
+
+    code = "newer_schema"
+
+
+class AgentLoadError(StartError):
+    """The agents could not be loaded."""
+
+    code = "agent_load_error"

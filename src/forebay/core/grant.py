@@ -1,0 +1,15 @@
+"""What one run may use. Resolved once, stored in the run's first entry, never asked for again."""
+
+import msgspec
+
+
+class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The limits a run was started with. None means: not limited."""
+
+    models: tuple[str, ...] | None = None
+    tools: tuple[str, ...] | None = None
+    indexes: tuple[str, ...] | None = None
+    deadline_seconds: float | None = None
+
+
+UNLIMITED = Grant()

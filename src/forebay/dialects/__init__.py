@@ -1,0 +1,1 @@
+"""One package for each wire. None imports another; all call the desk."""

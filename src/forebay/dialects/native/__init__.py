@@ -1,0 +1,1 @@
+"""The native dialect: `/api`, the log as it is."""

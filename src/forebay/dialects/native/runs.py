@@ -1,0 +1,334 @@
+"""The routes of runs: start, list, show, follow, cancel, delete."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from forebay.core.caller import Caller
+from forebay.core.codec import encode_json
+from forebay.core.errors import (
+    AgentNotFound,
+    BadCursor,
+    BadJson,
+    BodyTooLarge,
+    InvalidBody,
+    InvalidQuery,
+    KeyReused,
+    MalformedId,
+    ObjectNotFound,
+    RunFinished,
+    RunNotFound,
+    RunUnfinished,
+    Stopping,
+)
+from forebay.core.events import FINAL_TYPES, TYPES
+from forebay.core.ids import RunId, as_uuid, parse_run_id
+from forebay.core.run import Run
+from forebay.desk.desk import Desk, Page, RunQuery, Submission
+from forebay.desk.started import Started
+from forebay.http.asgi import Headers
+from forebay.http.errors import UnsupportedMediaType
+from forebay.http.request import Request
+from forebay.http.response import Answer, Response, empty
+from forebay.http.routing import Body, Route
+from forebay.http.sse import EventStream, Streams
+
+from .errors import problem, problem_response
+from .models import EventPage, EventsQuery, RunBody, RunList, RunListQuery, RunModel
+from .show import frames, run_model, run_summary
+
+_TAG = "runs"
+_CANCEL_WAIT_SECONDS = 1.0
+_KNOWN_TYPES = frozenset(TYPES.values())
+_FAREWELL = b"event: server.stopping\ndata: " + encode_json(problem(Stopping())) + b"\n\n"
+_EVENTS = "text/event-stream"
+
+
+class RunRoutes:
+    """The handlers of `/api/runs`."""
+
+    def __init__(self, desk: Desk, streams: Streams, expiry_seconds: int) -> None:
+        self._desk = desk
+        self._streams = streams
+        self._expiry_seconds = expiry_seconds
+
+    async def create(self, request: Request) -> Answer:
+        body = await request.read(RunBody)
+        key = request.header(b"idempotency-key")
+        durable = body.durable if body.durable is not None else body.mode != "wait"
+        submission = Submission(
+            dialect="native",
+            operation="runs",
+            input=body.input,
+            durable=durable or key is not None or body.session is not None,
+            expiry_seconds=body.expiry_seconds or self._expiry_seconds,
+            agent=body.agent,
+            session=body.session,
+            metadata=body.metadata,
+            deadline_seconds=body.deadline_seconds,
+            trace=request.trace,
+            idempotency_key=key,
+            request=body.model_dump(mode="json") if key is not None else None,
+            folded=body.mode == "wait",
+        )
+        started = await self._desk.start(submission, self._caller(request))
+        match body.mode:
+            case "wait":
+                return await self._wait(request, started, body.wait_seconds)
+            case "stream":
+                return self._stream(request, started)
+            case "background":
+                return await _shown(started, 202)
+
+    async def list(self, request: Request) -> Answer:
+        asked = request.query_as(RunListQuery)
+        caller = self._caller(request)
+        query = RunQuery(
+            tenant=caller.tenant,
+            caller=caller.name,
+            status=asked.status,
+            agent=asked.agent,
+            session=asked.session,
+            before=_cursor(asked.cursor) if asked.cursor else None,
+            limit=asked.limit,
+        )
+        runs = await self._desk.list(query)
+        more = as_uuid(runs[-1].id) if len(runs) == asked.limit else None
+        return Response(
+            encode_json({"runs": [run_summary(run) for run in runs], "next_cursor": more})
+        )
+
+    async def show(self, request: Request) -> Answer:
+        run, fold = await self._desk.view(_run_id(request), self._caller(request))
+        return Response(encode_json(run_model(run, fold)))
+
+    async def events(self, request: Request) -> Answer:
+        asked = request.query_as(EventsQuery)
+        run = await self._desk.open(_run_id(request), self._caller(request))
+        after, types = _after(request, asked), _types(asked)
+        accepted = request.headers.get(b"accept", b"")
+        if b"application/json" in accepted and b"text/event-stream" not in accepted:
+            return await self._page(run, after, types, asked.limit)
+        if run.is_finished and after == run.last:
+            return empty(204)  # an EventSource stops reconnecting
+        pages = self._desk.follow(run, after=after, types=types)
+        return EventStream(request, self._streams, _blocks(pages), farewell=_FAREWELL)
+
+    async def object(self, request: Request) -> Answer:
+        run = await self._desk.open(_run_id(request), self._caller(request))
+        return Response(await self._desk.read_object(run, request.path["object"]))
+
+    async def cancel(self, request: Request) -> Answer:
+        started = await self._desk.cancel(_run_id(request), self._caller(request))
+        await started.wait(_CANCEL_WAIT_SECONDS, request.disconnected)
+        run, fold = await started.view()
+        return Response(encode_json(run_model(run, fold)), 200 if run.is_finished else 202)
+
+    async def delete(self, request: Request) -> Answer:
+        await self._desk.delete(_run_id(request), self._caller(request))
+        return empty(204)
+
+    # --- answers --------------------------------------------------------------------------------
+
+    async def _wait(self, request: Request, started: Started, seconds: float) -> Answer:
+        match await started.wait(seconds, request.disconnected):
+            case "ended":
+                return await _shown(started, 200)
+            case "late":
+                await started.make_durable()
+                return await _shown(started, 202)
+            case "gone":
+                started.abandon()
+                return empty(204)  # nobody reads it
+
+    def _stream(self, request: Request, started: Started) -> Answer:
+        return EventStream(
+            request,
+            self._streams,
+            _blocks(started.follow()),
+            farewell=_FAREWELL,
+            headers=_place(started.run_id),
+            left=started.abandon,
+        )
+
+    async def _page(
+        self, run: Run, after: int, types: Sequence[str] | None, limit: int
+    ) -> Response:
+        entries = await self._desk.read(run, after=after, limit=limit, types=types)
+        finished = bool(entries) and entries[-1].type in FINAL_TYPES
+        done = finished or (run.is_finished and after >= run.last)
+        following = entries[-1].number if entries else after
+        return Response(
+            b'{"events":[%b],"next":%b,"finished":%b}'
+            % (
+                b",".join([entry.line() for entry in entries]),
+                b"null" if done else b"%d" % following,
+                b"true" if done else b"false",
+            )
+        )
+
+    def _caller(self, request: Request) -> Caller:
+        return self._desk.identify(request.header(b"authorization"))
+
+
+async def _shown(started: Started, status: int) -> Response:
+    run, fold = await started.view()
+    return Response(encode_json(run_model(run, fold)), status, headers=_place(run.id))
+
+
+async def _blocks(pages: AsyncGenerator[Page]) -> AsyncGenerator[bytes]:
+    async with aclosing(pages):
+        async for page in pages:
+            if page.entries:
+                yield frames(page)
+
+
+def _place(run: RunId) -> Headers:
+    text = as_uuid(run).encode()
+    return [(b"location", b"/api/runs/" + text), (b"x-run-id", text)]
+
+
+def _run_id(request: Request) -> RunId:
+    return parse_run_id(request.path["run"])
+
+
+def _cursor(text: str) -> RunId:
+    try:
+        return parse_run_id(text)
+    except MalformedId as error:
+        raise BadCursor from error
+
+
+def _after(request: Request, asked: EventsQuery) -> int:
+    # A browser that reconnects repeats its first URL: what it saw last is in the header.
+    text = request.header(b"last-event-id") or asked.after or "0"
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise BadCursor(f"{text[:80]!r} is not an event number.")
+    return int(text)
+
+
+def _types(asked: EventsQuery) -> list[str] | None:
+    if asked.types is None:
+        return None
+    types = [name.strip() for name in asked.types.split(",") if name.strip()]
+    unknown = sorted(set(types) - _KNOWN_TYPES)
+    if unknown or not types:
+        known = ", ".join(sorted(_KNOWN_TYPES))
+        raise InvalidQuery(f"types: {', '.join(unknown) or 'empty'}. The types are: {known}.")
+    return types
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+_KEY_HEADER = {
+    "Idempotency-Key": "Sending the same request again under the same key joins the run it "
+    "started. Such a run is durable."
+}
+_CURSOR_HEADER = {"Last-Event-ID": "Only events after this number; wins over `after`."}
+_ONE_RUN = "The run"
+
+
+def run_routes(routes: RunRoutes) -> list[Route]:
+    """The rows of `/api/runs`."""
+    return [
+        Route(
+            method="POST",
+            path="/api/runs",
+            handler=routes.create,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="Start a run",
+            description="Waits for the answer, streams the run's events, or returns at once.",
+            body=RunBody,
+            headers=_KEY_HEADER,
+            answers={
+                200: Body("The finished run, or its events", RunModel, also=(_EVENTS,)),
+                202: Body("The run goes on in the background", RunModel),
+            },
+            raises=(
+                BadJson,
+                InvalidBody,
+                AgentNotFound,
+                KeyReused,
+                BodyTooLarge,
+                UnsupportedMediaType,
+            ),
+        ),
+        Route(
+            method="GET",
+            path="/api/runs",
+            handler=routes.list,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="List runs, newest first",
+            query=RunListQuery,
+            answers={200: Body("A page of runs", RunList)},
+            raises=(BadCursor, InvalidQuery),
+        ),
+        Route(
+            method="GET",
+            path="/api/runs/{run}",
+            handler=routes.show,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="Show a run with its answer",
+            answers={200: Body(_ONE_RUN, RunModel)},
+            raises=(RunNotFound,),
+        ),
+        Route(
+            method="GET",
+            path="/api/runs/{run}/events",
+            handler=routes.events,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="Follow a run's events, from any cursor",
+            description="Server-sent events whose `id` is the event's number, or pages of JSON "
+            "with `Accept: application/json`. A run's last event is always sent.",
+            query=EventsQuery,
+            headers=_CURSOR_HEADER,
+            answers={
+                200: Body("Events", EventPage, also=(_EVENTS,)),
+                204: Body("The run is finished and the cursor is at its end"),
+            },
+            raises=(RunNotFound, BadCursor, InvalidQuery),
+        ),
+        Route(
+            method="GET",
+            path="/api/runs/{run}/objects/{object}",
+            handler=routes.object,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="Read a value that was too large for the log",
+            answers={200: Body("The value, as JSON")},
+            raises=(RunNotFound, ObjectNotFound),
+        ),
+        Route(
+            method="POST",
+            path="/api/runs/{run}/cancel",
+            handler=routes.cancel,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="Ask a run to end",
+            answers={
+                200: Body("The run has ended", RunModel),
+                202: Body("The run was asked to end", RunModel),
+            },
+            raises=(RunNotFound, RunFinished),
+        ),
+        Route(
+            method="DELETE",
+            path="/api/runs/{run}",
+            handler=routes.delete,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="Forget a finished run",
+            answers={204: Body("It is forgotten")},
+            raises=(RunNotFound, RunUnfinished),
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Paths that several dialects have in common, each with one owner."""

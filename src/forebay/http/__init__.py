@@ -1,0 +1,1 @@
+"""HTTP: routing, requests, streams, errors, OpenAPI. Knows no word of the product."""

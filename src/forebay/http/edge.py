@@ -1,0 +1,109 @@
+"""The edge: one ASGI application that finds the route, guards it, and gives every error a shape.
+
+Nothing is wrapped around it: each layer of middleware would cost every request, so what would be
+middleware stands here as plain lines in order.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from forebay.core.errors import Broken, ForebayError, Starting
+from forebay.core.ids import Names
+
+from .asgi import Headers, Receive, Scope, Send
+from .origin import OriginPolicy
+from .request import Request
+from .response import Answer, empty
+from .routing import ErrorShape, Route, Router
+from .trace import trace_of, traceparent, usable_request_id
+
+log = logging.getLogger("forebay.http")
+
+_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
+             ValueError)  # fmt: skip
+"""What a mistake of ours looks like. The one broad `except` is the executor's."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """Whether what most routes need is there. Closed with the reason."""
+
+    closed_by: ForebayError | None = field(default_factory=Starting)
+
+
+class Edge:
+    """The ASGI application."""
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        errors: ErrorShape,
+        gate: Gate,
+        origins: OriginPolicy,
+        body_limit: int,
+        guard: Callable[[Route, Request], None],
+        lifespan: Callable[[Receive, Send], Awaitable[None]],
+    ) -> None:
+        self._router = router
+        self._errors = errors
+        self._gate = gate
+        self._origins = origins
+        self._body_limit = body_limit
+        self._guard = guard
+        self._lifespan = lifespan
+        self._names = Names()
+        self.answers: Counter[int] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request = Request(scope, receive, headers, self._body_limit)
+        extra = self._name(request)
+        route: Route | None = None
+        try:
+            self._origins.check(headers)
+            if scope["method"] == "OPTIONS":
+                answer: Answer = empty(headers=self._origins.preflight(headers))
+            else:
+                method = "GET" if scope["method"] == "HEAD" else scope["method"]
+                route, request.path = self._router.find(method, scope["path"])
+                answer = await self._answer(route, request)
+        except ForebayError as error:
+            answer = (route.errors if route else self._errors)(error, request)
+        except _MISTAKES:
+            log.exception("request %s failed", request.id, extra={"request": request.id})
+            answer = (route.errors if route else self._errors)(Broken(), request)
+        if b"origin" in headers:
+            extra.extend(self._origins.cors(headers))
+        self.answers[answer.status] += 1
+        await answer.send(send, extra)
+
+    async def _answer(self, route: Route, request: Request) -> Answer:
+        if route.needs_database and self._gate.closed_by is not None:
+            raise self._gate.closed_by
+        if route.body_limit is not None:
+            request.body_limit = route.body_limit
+        self._guard(route, request)
+        return await route.handler(request)
+
+    def _name(self, request: Request) -> Headers:
+        headers = request.headers
+        own = self._names.request()
+        given = headers.get(b"x-request-id")
+        request.id = (usable_request_id(given) if given else None) or own
+        parent = headers.get(b"traceparent")
+        request.trace = (trace_of(parent) if parent else None) or own
+        return [
+            (b"x-request-id", request.id.encode()),
+            (b"traceparent", traceparent(request.trace, own)),
+        ]

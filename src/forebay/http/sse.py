@@ -1,0 +1,157 @@
+"""Server-sent events: whatever is ready goes out in one send; comments keep idle proxies awake.
+
+A stream costs its handler's task and one that waits for the client to leave. Nothing here waits
+for a fixed time before it sends.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from forebay.core.clock import Clock
+
+from .asgi import Headers, Send
+from .request import Request
+
+_KEEP_ALIVE = b": keep-alive\n\n"
+_KEEP_ALIVE_SECONDS = 15.0
+_HEADERS: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class Streams:
+    """Every stream that is open in this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._open: set[EventStream] = set()
+        self._ticking: asyncio.Task[None] | None = None
+        self._sends: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to keep streams alive."""
+        self._ticking = asyncio.create_task(self._tick(), name="keep-alive")
+
+    async def aclose(self) -> None:
+        """End every stream with its last words."""
+        self.stop()
+        if self._ticking:
+            self._ticking.cancel()
+            await asyncio.gather(self._ticking, *self._sends, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Ask every stream to end."""
+        for stream in self._open:
+            stream.stop()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, stream: "EventStream") -> None:
+        self._open.add(stream)
+
+    def discard(self, stream: "EventStream") -> None:
+        self._open.discard(stream)
+
+    async def _tick(self) -> None:
+        while True:
+            await self._clock.sleep(_KEEP_ALIVE_SECONDS)
+            for stream in self._open:
+                if stream.was_idle():
+                    send = asyncio.create_task(stream.keep_alive())
+                    self._sends.add(send)
+                    send.add_done_callback(self._sends.discard)
+
+
+class EventStream:
+    """An answer that goes on for as long as its blocks do."""
+
+    status = 200
+
+    def __init__(
+        self,
+        request: Request,
+        streams: Streams,
+        blocks: AsyncGenerator[bytes],
+        *,
+        farewell: bytes = b"",
+        headers: Headers | None = None,
+        left: Callable[[], None] | None = None,
+    ) -> None:
+        self._request = request
+        self._streams = streams
+        self._blocks = blocks
+        self._farewell = farewell
+        self._headers = headers or []
+        self._left = left
+        self._send: Send | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._is_idle = False
+        self._is_sending = False
+        self._client_is_gone = False
+        self._is_stopping = False
+
+    async def send(self, send: Send, extra: Sequence[tuple[bytes, bytes]]) -> None:
+        self._send = send
+        self._task = asyncio.current_task()
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [*_HEADERS, *self._headers, *extra],
+            }
+        )
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        watcher = asyncio.create_task(self._watch())
+        self._streams.add(self)
+        try:
+            async with aclosing(self._blocks) as blocks:
+                async for block in blocks:
+                    await self._put(block)
+        except asyncio.CancelledError:
+            if not (self._client_is_gone or self._is_stopping):
+                raise
+            if self._task:
+                self._task.uncancel()
+            if self._is_stopping:
+                await send(
+                    {"type": "http.response.body", "body": self._farewell, "more_body": True}
+                )
+        finally:
+            self._streams.discard(self)
+            watcher.cancel()
+            if self._client_is_gone and self._left:
+                self._left()
+        await send({"type": "http.response.body", "body": b""})
+
+    def stop(self) -> None:
+        """End the stream, with its last words, before its blocks have ended."""
+        if not self._is_stopping and self._task:
+            self._is_stopping = True
+            self._task.cancel()
+
+    def was_idle(self) -> bool:
+        """Whether nothing was sent since this was last asked, and nothing is being sent."""
+        idle, self._is_idle = self._is_idle, True
+        return idle and not self._is_sending
+
+    async def keep_alive(self) -> None:
+        """Send a comment."""
+        if self._send and not self._is_sending:
+            await self._send({"type": "http.response.body", "body": _KEEP_ALIVE, "more_body": True})
+
+    async def _put(self, block: bytes) -> None:
+        assert self._send is not None
+        self._is_idle = False
+        self._is_sending = True
+        await self._send({"type": "http.response.body", "body": block, "more_body": True})
+        self._is_sending = False
+
+    async def _watch(self) -> None:
+        await self._request.disconnected()
+        self._client_is_gone = True
+        if self._task:
+            self._task.cancel()

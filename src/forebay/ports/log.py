@@ -1,0 +1,56 @@
+"""EventLog: reading the entries of runs, and hearing that there are more."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from forebay.core.codec import Entry
+from forebay.core.ids import RunNumber
+
+PAGE_ENTRIES = 1_000
+PAGE_BYTES = 1024 * 1024
+
+
+class Listener(Protocol):
+    """Told, on the event loop, that runs have new entries."""
+
+    @property
+    def interested(self) -> bool:
+        """Whether anybody here waits for entries; if not, nobody needs to look."""
+        ...
+
+    def moved(self, runs: Mapping[RunNumber, int]) -> None:
+        """These runs have entries up to these numbers (written here or anywhere else)."""
+        ...
+
+    def missed(self) -> None:
+        """Rings may have been lost: look at everything that is followed."""
+        ...
+
+
+class EventLog(Protocol):
+    """The entries of every run. Reads raise DatabaseUnavailable when the database is away."""
+
+    async def read(
+        self,
+        run: RunNumber,
+        *,
+        after: int = 0,
+        limit: int = PAGE_ENTRIES,
+        types: Sequence[str] | None = None,
+    ) -> Sequence[Entry]:
+        """The next entries after a number, in order.
+
+        At most `limit` entries, and no more than fit into PAGE_BYTES (but at least one). With
+        `types`, entries of other types are left out, but never the final one.
+        """
+        ...
+
+    async def read_many(
+        self, cursors: Mapping[RunNumber, int]
+    ) -> Mapping[RunNumber, Sequence[Entry]]:
+        """The next entries of several runs, each after its own number; each at most a page."""
+        ...
+
+    def listen(self, listener: Listener) -> None:
+        """Ring this listener from now on. One listener per log."""
+        ...

@@ -1,0 +1,161 @@
+"""RunStore: runs and their entries, changed together or not at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from forebay.core.clock import Millis
+from forebay.core.codec import Entry, Object
+from forebay.core.errors import ForebayError
+from forebay.core.ids import RunId, RunNumber
+from forebay.core.run import Move, Run, Status
+
+CONTROL = 0
+"""The attempt number of entries that no attempt wrote: cancel, expiry, the end of a lost run."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """Names a submission, so that sending it again joins the run it started."""
+
+    tenant: str
+    caller: str
+    operation: str
+    key: str
+    fingerprint: bytes
+    expires: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Write a new run with its first entries (numbered from 1). Answered by Admitted or Joined."""
+
+    run: Run
+    entries: Sequence[Entry]
+    key: IdempotencyKey | None = None
+    lease_seconds: float = 0.0
+    objects: Sequence[Object] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Write further entries of a run. Answered by Appended.
+
+    The numbers in `entries` are what the writer expects. The store assigns the real ones, from the
+    run row and inside the transaction: they differ when somebody else wrote in between.
+    """
+
+    run: RunNumber
+    attempt: int
+    entries: Sequence[Entry]
+    move: Move
+    reason: str | None = None
+    objects: Sequence[Object] = ()
+    only_if_lost: bool = False
+    """Only if the lease has run out meanwhile (the holder may have renewed it since we looked)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Write a finished light run with its whole log at once. Answered by Admitted."""
+
+    run: Run
+    entries: Sequence[Entry]
+    objects: Sequence[Object] = ()
+
+
+Write: TypeAlias = Admit | Append | Keep
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The run exists now, under this number."""
+
+    number: RunNumber
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The key named a run that exists already."""
+
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The entries stand in the log, the first of them under this number."""
+
+    first: int
+
+
+Outcome: TypeAlias = Admitted | Joined | Appended | ForebayError
+"""What became of one write. An error concerns that write alone, never its neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list, newest first."""
+
+    tenant: str
+    caller: str | None = None
+    status: Status | None = None
+    agent: str | None = None
+    session: str | None = None
+    before: RunId | None = None
+    limit: int = 50
+
+    def matches(self, run: Run) -> bool:
+        """Whether a run belongs on this page or a later one."""
+        return (
+            run.tenant == self.tenant
+            and self.caller in (None, run.caller)
+            and self.status in (None, run.status)
+            and self.agent in (None, run.agent)
+            and self.session in (None, run.session)
+            and (self.before is None or run.id < self.before)
+        )
+
+
+class RunStore(Protocol):
+    """Where runs are kept. Every verb raises DatabaseUnavailable when the database is away.
+
+    The time of leases is the store's own (the server's clock on PostgreSQL, the boot-relative clock
+    of this host elsewhere), so that no two processes can disagree about it.
+    """
+
+    async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
+        """Commit a batch, power-loss safe, and answer each write in order.
+
+        A write fails alone: StaleAttempt (another attempt holds the run), RunFinished (no such
+        entry may follow any more), RunNotFound, KeyReused. Raises DatabaseUnavailable if nothing was
+        committed; a batch may be sent again after that even if the commit's fate was unknown.
+        """
+        ...
+
+    async def find(self, run: RunId) -> Run | None:
+        """The run with this id."""
+        ...
+
+    async def list(self, query: RunQuery) -> Sequence[Run]:
+        """A page of runs, newest first."""
+        ...
+
+    async def renew(self, holder: str, seconds: float) -> int:
+        """Move the end of every lease this holder has to so far from now; tells how many it has."""
+        ...
+
+    async def lost(self, limit: int) -> Sequence[Run]:
+        """Running runs whose lease has run out."""
+        ...
+
+    async def delete(self, run: RunId) -> bool:
+        """Forget a finished run and all that belongs to it. Raises RunUnfinished."""
+        ...
+
+    async def expire(self, now: Millis, limit: int) -> int:
+        """Forget finished runs whose time has come, and old keys; tells how many runs it forgot."""
+        ...
+
+    async def read_object(self, run: RunNumber, object_id: str) -> bytes | None:
+        """The bytes of an object of a run."""
+        ...

@@ -1,0 +1,1 @@
+"""Runs: admitting them, executing them, recording and following their log, ending them all."""

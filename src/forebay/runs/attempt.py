@@ -1,0 +1,126 @@
+"""Attempt: one execution of one run in this process, from its order to its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from forebay.core.caller import Caller
+from forebay.core.codec import Entry
+from forebay.core.events import CancelRequested, RunInterrupted
+from forebay.core.grant import Grant
+from forebay.core.run import MOVES, Fold, Run
+from forebay.ports.agent import Agent
+
+from .recorder import DurableRecorder, LightRecorder
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything an execution needs to know."""
+
+    run: Run
+    agent: Agent
+    value: object
+    caller: Caller
+    grant: Grant
+
+
+class Attempt:
+    """An order under way: its recorder, its task, and the wish that it may end."""
+
+    def __init__(
+        self,
+        order: Order,
+        recorder: LightRecorder | DurableRecorder,
+        make_durable: Callable[["Attempt"], Awaitable[None]],
+        trace: str | None = None,
+    ) -> None:
+        self.trace = trace
+        self.order = order
+        self.recorder = recorder
+        self.is_ended = False
+        self.is_closing = False
+        self.interruption: RunInterrupted | None = None
+        self.promotion: asyncio.Task[None] | None = None
+        self._make_durable = make_durable
+        self._task: asyncio.Task[None] | None = None
+        self._when_ended: list[Callable[[], None]] = []
+
+    def started_as(self, task: asyncio.Task[None]) -> None:
+        """An executor runs this attempt as this task."""
+        self._task = task
+
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Call this when the run has ended, in the log too if it is durable."""
+        if self.is_ended:
+            tell()
+        else:
+            self._when_ended.append(tell)
+
+    def end(self) -> None:
+        """The run has ended."""
+        self.is_ended = True
+        for tell in self._when_ended:
+            tell()
+
+    def interrupt(self, why: RunInterrupted) -> None:
+        """End the execution at its next await; the log will say why. The first reason counts."""
+        if self.interruption is None and self._task and not self.is_closing:
+            self.interruption = why
+            self._task.cancel()
+
+    async def make_room(self) -> None:
+        """Wait until the recorder takes more. A light run that has grown large becomes durable."""
+        if isinstance(self.recorder, LightRecorder) and not self.recorder.has_room:
+            await self._make_durable(self)
+        if isinstance(self.recorder, DurableRecorder):
+            await self.recorder.room()
+
+    @property
+    def run(self) -> Run:
+        """The run as this process knows it."""
+        recorder = self.recorder
+        durable = isinstance(recorder, DurableRecorder)
+        number = recorder.number if durable else None
+        final = recorder.final
+        if final is None:
+            return msgspec.structs.replace(
+                self.order.run, last=recorder.last, durable=durable, number=number
+            )
+        return msgspec.structs.replace(
+            self.order.run,
+            last=recorder.last,
+            durable=durable,
+            number=number,
+            status=MOVES[type(final.event)].leads_to or "running",
+            reason=getattr(final.event, "reason", None),
+            finished=final.time,
+            holder=None,
+        )
+
+    def fold(self) -> Fold | None:
+        """What the log adds up to, if this process has it in memory."""
+        if isinstance(self.recorder, DurableRecorder):
+            return self.recorder.fold
+        fold = Fold()
+        for entry in self.recorder.entries:
+            fold.apply(entry.event)
+        return fold
+
+    # --- as the follower sees it ----------------------------------------------------------------
+
+    @property
+    def last(self) -> int:
+        return self.recorder.last
+
+    def hear(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            if isinstance(entry.event, CancelRequested):
+                self.interrupt(cancelled_by(entry.event.by))
+
+
+def cancelled_by(name: str) -> RunInterrupted:
+    """How the log of a cancelled run ends."""
+    return RunInterrupted("cancelled", f"cancelled by {name}")

@@ -1,0 +1,118 @@
+"""Execute: call an agent, record what it says, and see that its run ends.
+
+Holds the one broad `except` of the product: whatever an agent raises becomes an event.
+"""
+
+import asyncio
+import contextvars
+import logging
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from forebay.core.clock import Clock
+from forebay.core.errors import ForebayError
+from forebay.core.events import RunFailed, RunInterrupted, RunSucceeded
+from forebay.core.ids import as_uuid
+
+from .attempt import Attempt
+from .context import RunContext, ThreadContext
+
+log = logging.getLogger("forebay.runs")
+
+_TURN_EVERY = 64  # pieces of an answer after which others get their turn on the event loop
+_MESSAGE_CHARACTERS = 4_000
+_TRACEBACK_CHARACTERS = 20_000
+
+Ending: TypeAlias = RunSucceeded | RunFailed | RunInterrupted
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How agents are called in this process."""
+
+    clock: Clock
+    threads: ThreadPoolExecutor
+    show_tracebacks: bool = False
+
+    async def __call__(self, attempt: Attempt) -> Ending:
+        """Call the agent, and tell how its run ends. Never raises."""
+        order = attempt.order
+        deadline = order.grant.deadline_seconds
+        limit = asyncio.timeout(deadline)
+        try:
+            async with limit:
+                await self._call(attempt)
+        except asyncio.CancelledError:
+            return attempt.interruption or RunInterrupted("cancelled", "the agent cancelled itself")
+        except TimeoutError as error:
+            if limit.expired():
+                return RunFailed("deadline", f"The run took longer than {deadline:g} s.")
+            return self._failure(attempt, error)
+        except Exception as error:  # noqa: BLE001 -- an agent may raise anything
+            return self._failure(attempt, error)
+        return attempt.interruption or RunSucceeded()
+
+    async def _call(self, attempt: Attempt) -> None:
+        order = attempt.order
+        match order.agent.style:
+            case "async generator":
+                await self._stream(attempt)
+            case "async function":
+                ctx = RunContext(attempt)
+                ctx.give(await cast(Awaitable[object], order.agent.call(ctx, order.value)))
+            case "generator" | "function":
+                loop = asyncio.get_running_loop()
+                variables = contextvars.copy_context()
+                ctx = ThreadContext(attempt, loop)
+                await loop.run_in_executor(
+                    self.threads, lambda: variables.run(_call_blocking, attempt, ctx)
+                )
+
+    async def _stream(self, attempt: Attempt) -> None:
+        order = attempt.order
+        ctx = RunContext(attempt)
+        pieces = cast(AsyncGenerator[object], order.agent.call(ctx, order.value))
+        count = 0
+        try:
+            async for piece in pieces:
+                ctx.give(piece)
+                count += 1
+                if count % _TURN_EVERY == 0:
+                    await self.clock.sleep(0)
+                    await attempt.make_room()
+        finally:
+            await pieces.aclose()
+
+    def _failure(self, attempt: Attempt, error: Exception) -> RunFailed:
+        run = as_uuid(attempt.order.run.id)
+        message = error.message if isinstance(error, ForebayError) else str(error)
+        log.error(
+            "run %s: agent %s raised %s", run, attempt.order.run.agent, type(error).__name__,
+            exc_info=error, extra={"run": run},
+        )  # fmt: skip
+        return RunFailed(
+            "agent_error",
+            message[:_MESSAGE_CHARACTERS] or type(error).__name__,
+            error=type(error).__name__,
+            traceback=_text(error) if self.show_tracebacks else None,
+        )
+
+
+def _call_blocking(attempt: Attempt, ctx: ThreadContext) -> None:
+    result = attempt.order.agent.call(ctx, attempt.order.value)
+    if attempt.order.agent.style == "function":
+        ctx.give(result)
+        return
+    pieces = cast(Generator[object], result)
+    try:
+        for piece in pieces:
+            ctx.give(piece)
+    finally:
+        pieces.close()
+
+
+def _text(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]

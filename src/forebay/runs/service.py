@@ -1,0 +1,414 @@
+"""Runs: starting, finding, following, cancelling and forgetting them. What the desk talks to."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from forebay.core.caller import Caller
+from forebay.core.clock import Clock
+from forebay.core.codec import Entry, restore
+from forebay.core.codec import Object as StoredObject
+from forebay.core.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    ForebayError,
+    ObjectNotFound,
+    RunFinished,
+    RunNotFound,
+    RunUnfinished,
+    Stopping,
+)
+from forebay.core.events import CancelRequested, Event, RunInterrupted, RunStarted, RunSubmitted
+from forebay.core.grant import Grant
+from forebay.core.ids import RunId, RunNumber, new_run_id
+from forebay.core.json import Json
+from forebay.core.run import Fold, Run, Status, move_of
+from forebay.ports.agent import Agent
+from forebay.ports.executor import Executor
+from forebay.ports.storage import Storage
+from forebay.ports.store import (
+    CONTROL,
+    Admit,
+    Admitted,
+    Append,
+    Appended,
+    IdempotencyKey,
+    Joined,
+    Keep,
+    RunQuery,
+)
+
+from .attempt import Attempt, Order, cancelled_by
+from .commit import Committer
+from .execute import Execution
+from .follow import Follower, Page
+from .recorder import DurableRecorder, LightRecorder, fit
+
+LEASE_SECONDS = 9.0
+_PROMOTION_RETRY_SECONDS = 0.5
+_STOP_SECONDS = 10.0
+
+log = logging.getLogger("forebay.runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run that somebody may start: everything was checked."""
+
+    agent: Agent
+    input: Json
+    value: object
+    caller: Caller
+    grant: Grant
+    dialect: str
+    durable: bool
+    expiry_seconds: int
+    session: str | None = None
+    metadata: dict[str, Json] | None = None
+    trace: str | None = None
+    key: IdempotencyKey | None = None
+    folded: bool = False
+    """Whether this process should keep what the log adds up to, because somebody waits for it."""
+
+
+class View(NamedTuple):
+    """A run, and what its log adds up to."""
+
+    run: Run
+    fold: Fold
+
+
+class Runs:
+    """The runs of this database, and the attempts under way in this process."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        executor: Executor,
+        execution: Execution,
+        *,
+        clock: Clock,
+        holder: str,
+        keep_light: bool = True,
+        on_end: Callable[[Run, str | None], None] | None = None,
+    ) -> None:
+        self._storage = storage
+        self._executor = executor
+        self._execution = execution
+        self._clock = clock
+        self._holder = holder
+        self._keeps_light = keep_light
+        self._on_end = on_end
+        self._live: dict[RunId, Attempt] = {}
+        self._kept: dict[RunId, asyncio.Event] = {}
+        self.closed_by: ForebayError | None = None
+        """Why no run may be started now."""
+        self.committer = Committer(storage, clock)
+        self.follower = Follower(storage, clock)
+        self.ended: Counter[Status] = Counter()
+
+    # --- its life -------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin to write and to listen."""
+        self.committer.start()
+        self.follower.start()
+
+    async def aclose(self) -> None:
+        """End every run under way here, write everything down, stop."""
+        self.stop()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._executor.aclose()
+        except TimeoutError:
+            log.warning("%d runs did not end in time", self.under_way)
+        await self.committer.aclose()
+        await self.follower.aclose()
+
+    def stop(self) -> None:
+        """Take no more runs, and ask those under way to end."""
+        self.closed_by = Stopping()
+        for attempt in list(self._live.values()):
+            attempt.interrupt(RunInterrupted("server_stopped", "the server was stopped"))
+
+    @property
+    def under_way(self) -> int:
+        """Runs that this process executes now."""
+        return sum(not attempt.is_ended for attempt in self._live.values())
+
+    @property
+    def holds_leases(self) -> bool:
+        """Whether durable runs are under way here."""
+        return any(isinstance(attempt.recorder, DurableRecorder) for attempt in self._live.values())
+
+    # --- starting -------------------------------------------------------------------------------
+
+    async def start(self, start: Start) -> Attempt | RunId:
+        """Admit and launch a run. A run id means: the key named this run, which exists already."""
+        if self.closed_by is not None:
+            raise self.closed_by
+        now = self._clock.now()
+        run = Run(
+            id=new_run_id(now),
+            agent=start.agent.name,
+            tenant=start.caller.tenant,
+            caller=start.caller.name,
+            created=now,
+            status="running",
+            last=2,
+            attempt=1,
+            session=start.session,
+            durable=start.durable,
+            metadata=start.metadata or {},
+            started=now,
+            expiry_seconds=start.expiry_seconds,
+            holder=self._holder,
+        )
+        recorder = LightRecorder(self._clock, 1)
+        recorder.record(
+            RunSubmitted(
+                start.agent.name,
+                start.input,
+                start.dialect,
+                start.caller,
+                start.grant,
+                start.session,
+                run.metadata,
+                start.trace,
+            )
+        )
+        recorder.record(RunStarted(self._executor.name, self._holder))
+        order = Order(run, start.agent, start.value, start.caller, start.grant)
+        attempt = Attempt(order, recorder, self.make_durable, start.trace)
+        if start.durable:
+            joined = await self._admit(attempt, recorder, start.key, folded=start.folded)
+            if joined is not None:
+                return joined
+        self._live[run.id] = attempt
+        attempt.started_as(self._executor.launch(self._execute(attempt)))
+        return attempt
+
+    async def make_durable(self, attempt: Attempt) -> None:
+        """Turn a light run into a durable one: it lasts, it is large, or somebody needs it to."""
+        if attempt.promotion is None and not attempt.is_closing:
+            attempt.promotion = asyncio.create_task(self._promote(attempt), name="make-durable")
+        if attempt.promotion is not None:
+            await asyncio.shield(attempt.promotion)
+
+    async def _promote(self, attempt: Attempt) -> None:
+        light = attempt.recorder
+        if not isinstance(light, LightRecorder):
+            return
+        while True:
+            try:
+                await self._admit(attempt, light, None, folded=True)
+            except DatabaseUnavailable:
+                await self._clock.sleep(_PROMOTION_RETRY_SECONDS)
+            else:
+                return
+
+    async def _admit(
+        self, attempt: Attempt, light: LightRecorder, key: IdempotencyKey | None, *, folded: bool
+    ) -> RunId | None:
+        run = msgspec.structs.replace(attempt.order.run, durable=True, last=light.last)
+        recorder = DurableRecorder(
+            run.id,
+            1,
+            light.last,
+            clock=self._clock,
+            committer=self.committer,
+            follower=self.follower,
+            fold=attempt.fold() if folded else None,
+        )
+        attempt.recorder = recorder
+        try:
+            outcome = await self.committer.write(
+                Admit(run, list(light.entries), key, LEASE_SECONDS, light.objects)
+            )
+        except DatabaseUnavailable:
+            attempt.recorder = light
+            raise
+        if isinstance(outcome, Joined):
+            return outcome.run
+        assert isinstance(outcome, Admitted)
+        self.follower.adopt(run.id, outcome.number, light.topic)
+        self.follower.attend(outcome.number, attempt)
+        recorder.admitted(outcome.number)
+        return None
+
+    # --- under way ------------------------------------------------------------------------------
+
+    async def _execute(self, attempt: Attempt) -> None:
+        ending = await self._execution(attempt)
+        attempt.is_closing = True
+        if attempt.promotion is not None:
+            await attempt.promotion
+        recorder = attempt.recorder
+        try:
+            recorder.record(ending, getattr(ending, "reason", None))
+        except Conflict:
+            pass  # somebody else has ended the run meanwhile
+        if isinstance(recorder, DurableRecorder):
+            await recorder.ended.wait()
+            if recorder.number is not None:
+                self.follower.leave(recorder.number)
+            del self._live[attempt.order.run.id]
+        attempt.end()
+        run = attempt.run
+        self.ended[run.status] += 1
+        if self._on_end is not None:
+            self._on_end(run, attempt.trace)
+        if isinstance(recorder, LightRecorder):
+            self._keep(run, recorder)
+
+    def _keep(self, run: Run, recorder: LightRecorder) -> None:
+        def kept() -> None:
+            del self._live[run.id]
+            waiting = self._kept.pop(run.id, None)
+            if waiting:
+                waiting.set()
+
+        if self._keeps_light:
+            self.committer.keep(Keep(run, recorder.entries, recorder.objects), kept)
+        else:
+            kept()
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def live(self, run: RunId) -> Attempt | None:
+        """The attempt at this run that is under way in this process."""
+        return self._live.get(run)
+
+    async def find(self, run: RunId) -> Run:
+        """The run with this id. Raises RunNotFound."""
+        attempt = self._live.get(run)
+        if attempt is not None and attempt.promotion is not None:
+            await asyncio.shield(attempt.promotion)
+        attempt = self._light(run)
+        found = attempt.run if attempt else await self._storage.find(run)
+        if found is None:
+            raise RunNotFound
+        return found
+
+    async def view(self, run: Run) -> View:
+        """The run, with what its log adds up to now."""
+        attempt = self._light(run.id)
+        if attempt is not None and (fold := attempt.fold()) is not None:
+            return View(attempt.run, fold)
+        fold, last = Fold(), 0
+        while entries := await self.read(run, after=last):
+            for entry in entries:
+                fold.apply(await self._whole(run, entry))
+            last = entries[-1].number
+        return View(run, fold)
+
+    async def read(
+        self, run: Run, *, after: int, limit: int | None = None, types: Sequence[str] | None = None
+    ) -> Sequence[Entry]:
+        """A page of a run's entries."""
+        attempt = self._light(run.id)
+        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
+            entries = attempt.recorder.entries[after:]
+            shown = [e for e in entries if types is None or e.type in types or e is entries[-1]]
+            return shown[:limit]
+        return await self._storage.read(_number(run), after=after, limit=limit or 1000, types=types)
+
+    def follow(
+        self, run: Run, after: int, types: Sequence[str] | None = None
+    ) -> AsyncGenerator[Page]:
+        """The run's entries after a number, as they come. Close the generator when done."""
+        attempt = self._light(run.id)
+        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
+            return self.follower.follow(run.id, attempt.recorder.topic, after, types)
+        return self.follower.follow(run.id, _number(run), after, types)
+
+    async def read_object(self, run: Run, object_id: str) -> bytes:
+        """A value that stands beside the run's log, as JSON. Raises ObjectNotFound."""
+        attempt = self._light(run.id)
+        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
+            for stored in attempt.recorder.objects:
+                if stored.id == object_id:
+                    return stored.data
+        elif (data := await self._storage.read_object(_number(run), object_id)) is not None:
+            return data
+        raise ObjectNotFound
+
+    async def list(self, query: RunQuery) -> Sequence[Run]:
+        """A page of runs, newest first; light ones that are not written yet included."""
+        stored = await self._storage.list(query)
+        known = {run.id for run in stored}
+        light = [
+            attempt.run
+            for attempt in self._live.values()
+            if isinstance(attempt.recorder, LightRecorder)
+            and attempt.order.run.id not in known
+            and query.matches(attempt.run)
+        ]
+        if not light:
+            return stored
+        merged = sorted([*stored, *light], key=lambda run: run.id, reverse=True)
+        return merged[: query.limit]
+
+    async def _whole(self, run: Run, entry: Entry) -> Event:
+        event = entry.event
+        stored = getattr(event, "stored", None)
+        if stored is None:
+            return event
+        data = await self.read_object(run, stored.object)
+        return restore(event, StoredObject(stored.object, data))
+
+    def _light(self, run: RunId) -> Attempt | None:
+        attempt = self._live.get(run)
+        return attempt if attempt and isinstance(attempt.recorder, LightRecorder) else None
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    async def cancel(self, run: Run, by: str) -> None:
+        """Ask a run to end. Raises RunFinished."""
+        request = CancelRequested(by)
+        attempt = self._light(run.id)
+        if attempt is not None:
+            if attempt.is_closing:
+                raise RunFinished
+            attempt.recorder.record(request)
+            attempt.interrupt(cancelled_by(by))
+            return
+        await self.control(run, request)
+
+    async def control(self, run: Run, *events: Event, only_if_lost: bool = False) -> None:
+        """Write into a run's log without being its attempt. Raises RunFinished, StaleAttempt."""
+        now = self._clock.now()
+        entries = [
+            fit(Entry(number, CONTROL, now, event=event))[0]
+            for number, event in enumerate(events, run.last + 1)
+        ]
+        reason = getattr(events[-1], "reason", None)
+        append = Append(
+            _number(run), CONTROL, entries, move_of(events), reason, only_if_lost=only_if_lost
+        )
+        outcome = await self.committer.write(append)
+        assert isinstance(outcome, Appended)
+        for number, entry in enumerate(entries, outcome.first):
+            entry.number = number
+        self.follower.deliver(run.id, entries)
+        attempt = self._live.get(run.id)
+        if attempt is not None:
+            attempt.hear(entries)
+
+    async def delete(self, run: Run) -> None:
+        """Forget a finished run. Raises RunUnfinished."""
+        if not run.is_finished:
+            raise RunUnfinished
+        if run.id in self._live:
+            await self._kept.setdefault(run.id, asyncio.Event()).wait()
+        await self._storage.delete(run.id)
+
+
+def _number(run: Run) -> RunNumber:
+    assert run.number is not None, "only a light run has no number, and it is read from memory"
+    return run.number

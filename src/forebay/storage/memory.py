@@ -1,0 +1,211 @@
+"""Memory: the ports without a database. For tests, demos, and as the plainest reading of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from forebay.core.clock import Clock, Millis
+from forebay.core.codec import Entry
+from forebay.core.errors import KeyReused, RunFinished, RunNotFound, RunUnfinished, StaleAttempt
+from forebay.core.ids import RunId, RunNumber
+from forebay.core.run import FINISHED, Run
+from forebay.ports.log import PAGE_ENTRIES, Listener
+from forebay.ports.store import (
+    CONTROL,
+    Admit,
+    Admitted,
+    Append,
+    Appended,
+    IdempotencyKey,
+    Joined,
+    Outcome,
+    RunQuery,
+    Write,
+)
+
+from .paging import page
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStats:
+    """Figures of what is held."""
+
+    size_bytes: int
+    oldest_run: int | None
+
+
+class MemoryStorage:
+    """Runs and their log in this process, gone with it."""
+
+    name = "memory"
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._runs: dict[RunNumber, Run] = {}
+        self._numbers: dict[RunId, RunNumber] = {}
+        self._entries: dict[RunNumber, list[Entry]] = {}
+        self._objects: dict[tuple[RunNumber, str], bytes] = {}
+        self._leases: dict[RunNumber, float] = {}
+        self._keys: dict[tuple[str, str, str, str], tuple[IdempotencyKey, RunId]] = {}
+        self._next = 1
+        self._listener: Listener | None = None
+
+    async def open(self) -> None: ...
+
+    async def ping(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    async def stats(self) -> MemoryStats:
+        size = sum(len(entry.data) for entries in self._entries.values() for entry in entries)
+        return MemoryStats(size, min((run.created for run in self._runs.values()), default=None))
+
+    # --- RunStore -------------------------------------------------------------------------------
+
+    async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
+        outcomes = [self._write(write) for write in batch]
+        if self._listener and self._listener.interested:
+            moved = {write.run for write in batch if isinstance(write, Append)}
+            self._listener.moved({run: self._runs[run].last for run in moved if run in self._runs})
+        return outcomes
+
+    def _write(self, write: Write) -> Outcome:
+        if isinstance(write, Append):
+            return self._append(write)
+        key = write.key if isinstance(write, Admit) else None
+        if key is not None and _scope(key) in self._keys:
+            known, run = self._keys[_scope(key)]
+            return Joined(run) if known.fingerprint == key.fingerprint else KeyReused()
+        if write.run.id in self._numbers:
+            return Admitted(self._numbers[write.run.id])
+        number = RunNumber(self._next)
+        self._next += 1
+        self._runs[number] = msgspec.structs.replace(write.run, number=number)
+        self._numbers[write.run.id] = number
+        self._entries[number] = list(write.entries)
+        self._objects |= {(number, stored.id): stored.data for stored in write.objects}
+        if isinstance(write, Admit):
+            self._leases[number] = self._clock.boot() + write.lease_seconds * 1000
+        if key is not None:
+            self._keys[_scope(key)] = (key, write.run.id)
+        return Admitted(number)
+
+    def _append(self, append: Append) -> Outcome:
+        run = self._runs.get(append.run)
+        if run is None:
+            return RunNotFound()
+        log = self._entries[append.run]
+        first = append.entries[0]
+        if (
+            append.attempt != CONTROL
+            and log[first.number - 1 :][: len(append.entries)] == append.entries
+        ):
+            return Appended(first.number)
+        if append.attempt not in (CONTROL, run.attempt):
+            return StaleAttempt()
+        if run.status not in append.move.allowed:
+            return RunFinished()
+        if append.only_if_lost and self._leases[append.run] >= self._clock.boot():
+            return StaleAttempt("The lease was renewed meanwhile.")
+        log.extend(
+            Entry(number, entry.attempt, entry.time, data=entry.data)
+            for number, entry in enumerate(append.entries, run.last + 1)
+        )
+        self._objects |= {(append.run, stored.id): stored.data for stored in append.objects}
+        self._runs[append.run] = _moved(run, append)
+        return Appended(run.last + 1)
+
+    async def find(self, run: RunId) -> Run | None:
+        number = self._numbers.get(run)
+        return None if number is None else self._runs[number]
+
+    async def list(self, query: RunQuery) -> Sequence[Run]:
+        found = [run for run in self._runs.values() if query.matches(run)]
+        return sorted(found, key=lambda run: run.id, reverse=True)[: query.limit]
+
+    async def renew(self, holder: str, seconds: float) -> int:
+        held = [
+            number
+            for number, run in self._runs.items()
+            if run.holder == holder and run.status == "running"
+        ]
+        for number in held:
+            self._leases[number] = self._clock.boot() + seconds * 1000
+        return len(held)
+
+    async def lost(self, limit: int) -> Sequence[Run]:
+        now = self._clock.boot()
+        return [
+            run
+            for number, run in self._runs.items()
+            if run.status == "running" and self._leases[number] < now
+        ][:limit]
+
+    async def delete(self, run: RunId) -> bool:
+        number = self._numbers.get(run)
+        if number is None:
+            return False
+        if not self._runs[number].is_finished:
+            raise RunUnfinished
+        self._forget(number)
+        return True
+
+    async def expire(self, now: Millis, limit: int) -> int:
+        due = [
+            number
+            for number, run in self._runs.items()
+            if run.expires is not None and run.expires <= now
+        ][:limit]
+        for number in due:
+            self._forget(number)
+        self._keys = {
+            scope: (key, run)
+            for scope, (key, run) in self._keys.items()
+            if key.expires > now or run in self._numbers
+        }
+        return len(due)
+
+    async def read_object(self, run: RunNumber, object_id: str) -> bytes | None:
+        return self._objects.get((run, object_id))
+
+    def _forget(self, number: RunNumber) -> None:
+        run = self._runs.pop(number)
+        del self._numbers[run.id], self._entries[number]
+        self._leases.pop(number, None)
+        self._objects = {key: data for key, data in self._objects.items() if key[0] != number}
+
+    # --- EventLog -------------------------------------------------------------------------------
+
+    async def read(
+        self,
+        run: RunNumber,
+        *,
+        after: int = 0,
+        limit: int = PAGE_ENTRIES,
+        types: Sequence[str] | None = None,
+    ) -> Sequence[Entry]:
+        return page(self._entries.get(run, ())[after:], limit, types)
+
+    async def read_many(
+        self, cursors: Mapping[RunNumber, int]
+    ) -> Mapping[RunNumber, Sequence[Entry]]:
+        return {run: await self.read(run, after=after) for run, after in cursors.items()}
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+
+
+def _moved(run: Run, append: Append) -> Run:
+    ends = append.move.leads_to in FINISHED
+    return msgspec.structs.replace(
+        run,
+        last=run.last + len(append.entries),
+        status=append.move.leads_to or run.status,
+        reason=append.reason or run.reason,
+        finished=append.entries[-1].time if ends else run.finished,
+    )
+
+
+def _scope(key: IdempotencyKey) -> tuple[str, str, str, str]:
+    return (key.tenant, key.caller, key.operation, key.key)

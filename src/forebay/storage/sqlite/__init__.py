@@ -1,0 +1,1 @@
+"""SQLite, through apsw: one file, any number of processes of one host."""

@@ -1,0 +1,191 @@
+"""SqliteStorage: the two ports over two threads (one writes, one reads) and a doorbell."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from forebay.core.clock import Clock, Millis
+from forebay.core.codec import Entry
+from forebay.core.errors import DatabaseUnavailable, DiskFull
+from forebay.core.ids import RunId, RunNumber
+from forebay.core.run import Run
+from forebay.ports.log import PAGE_ENTRIES, Listener
+from forebay.ports.store import Outcome, RunQuery, Write
+
+from .connection import Connection, refuse_foreign_file, translated_errors
+from .doorbell import Doorbell
+from .forgetting import Forgetter
+from .migrate import migrate
+from .reading import Reader
+from .writing import Writer, Written
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_SAFETY_POLL_SECONDS = 0.5
+_SPARE_DISK_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteStats:
+    """Figures of the file."""
+
+    size_bytes: int
+    oldest_run: int | None
+
+
+class SqliteStorage:
+    """Runs and their log in one file."""
+
+    name = "sqlite"
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._writing = ThreadPoolExecutor(1, "forebay-sqlite-write")
+        self._reading = ThreadPoolExecutor(1, "forebay-sqlite-read")
+        self._connections: list[Connection] = []
+        self._listener: Listener | None = None
+        self._doorbell: Doorbell | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._rung = asyncio.Event()
+        self._tail = 0
+
+    # --- its life -------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._open)
+        self._tail = await self._read(self._reader.tail)
+        self._doorbell = Doorbell(self.path)
+        self._doorbell.listen(self._rung.set)
+        self._watching = asyncio.create_task(self._watch(), name="sqlite-watch")
+
+    def _open(self) -> None:
+        refuse_foreign_file(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with translated_errors():
+            write = Connection(self.path)
+            write.wait_ourselves()
+            migrate(write, self.path, self._clock.now())
+            read = Connection(self.path)
+        self._connections = [write, read]
+        self._writer = Writer(write, self._clock)
+        self._forgetter = Forgetter(write)
+        self._reader = Reader(read, self._clock)
+
+    async def ping(self) -> None:
+        await self._read(self._reader.tail)
+        free = shutil.disk_usage(self.path.parent).free
+        if free < _SPARE_DISK_BYTES:
+            raise DiskFull(f"Only {free // 2**20} MiB are left on the disk of {self.path}.")
+
+    async def stats(self) -> SqliteStats:
+        size = await self._read(self._reader.size)
+        return SqliteStats(size, await self._read(self._reader.oldest_run))
+
+    async def aclose(self) -> None:
+        if self._watching:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._doorbell:
+            self._doorbell.close()
+        self._reading.shutdown()
+        self._writing.shutdown()
+        while self._connections:
+            self._connections.pop().close()
+
+    # --- RunStore -------------------------------------------------------------------------------
+
+    async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
+        written = await self._write(self._write_and_ring, batch)
+        if written.before == self._tail:
+            self._tail = written.tail  # nobody else wrote in between: no need to look at our own
+        return written.outcomes
+
+    async def find(self, run: RunId) -> Run | None:
+        return await self._read(self._reader.find, run)
+
+    async def list(self, query: RunQuery) -> Sequence[Run]:
+        return await self._read(self._reader.list, query)
+
+    async def renew(self, holder: str, seconds: float) -> int:
+        return await self._write(self._writer.renew, holder, seconds)
+
+    async def lost(self, limit: int) -> Sequence[Run]:
+        return await self._read(self._reader.lost, limit)
+
+    async def delete(self, run: RunId) -> bool:
+        return await self._write(self._forgetter.delete, run)
+
+    async def expire(self, now: Millis, limit: int) -> int:
+        return await self._write(self._forgetter.expire, now, limit)
+
+    async def read_object(self, run: RunNumber, object_id: str) -> bytes | None:
+        return await self._read(self._reader.object, run, object_id)
+
+    # --- EventLog -------------------------------------------------------------------------------
+
+    async def read(
+        self,
+        run: RunNumber,
+        *,
+        after: int = 0,
+        limit: int = PAGE_ENTRIES,
+        types: Sequence[str] | None = None,
+    ) -> Sequence[Entry]:
+        return await self._read(self._reader.read, run, after, limit, types)
+
+    async def read_many(
+        self, cursors: Mapping[RunNumber, int]
+    ) -> Mapping[RunNumber, Sequence[Entry]]:
+        return await self._read(self._reader.read_many, cursors)
+
+    def listen(self, listener: Listener) -> None:
+        self._listener = listener
+
+    async def _watch(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._rung.wait(), _SAFETY_POLL_SECONDS)
+            self._rung.clear()
+            try:
+                await self._look()
+            except DatabaseUnavailable:
+                continue  # the next look begins where this one did
+
+    async def _look(self) -> None:
+        if not self._listener or not self._listener.interested:
+            self._tail = await self._read(self._reader.tail)
+            return
+        moved = await self._read(self._reader.moved, self._tail)
+        self._tail = max(self._tail, moved.tail)
+        if moved.runs:
+            self._listener.moved(moved.runs)
+
+    # --- threads --------------------------------------------------------------------------------
+
+    def _write_and_ring(self, batch: Sequence[Write]) -> Written:
+        written = self._writer.write(batch)
+        if self._doorbell:
+            self._doorbell.ring()
+        return written
+
+    async def _write(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._writing, lambda: _translated(call, *args, **kwargs)
+        )
+
+    async def _read(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._reading, lambda: _translated(call, *args, **kwargs)
+        )
+
+
+def _translated(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    with translated_errors():
+        return call(*args, **kwargs)

@@ -1,0 +1,355 @@
+"""The write path: a batch of writes becomes one transaction of a handful of statements.
+
+Nearly always every write of a batch may be done, and the numbers its writer expects are right. So
+the batch is written whole, with one UPDATE that checks all of its runs at once. Only if that
+counts too few rows, or a name is taken, it is undone and written again one by one, each checked by
+itself. Few statements also mean few moments at which this thread gives up the interpreter lock:
+beside a busy event loop each of them costs more than the statement.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple, cast
+
+import apsw
+
+from forebay.core.clock import Clock, boot_id
+from forebay.core.codec import Entry, Object, pack
+from forebay.core.errors import ForebayError, KeyReused, RunFinished, RunNotFound, StaleAttempt
+from forebay.core.ids import RunId, RunNumber
+from forebay.core.run import FINISHED
+from forebay.ports.store import (
+    CONTROL,
+    Admit,
+    Admitted,
+    Append,
+    Appended,
+    IdempotencyKey,
+    Joined,
+    Keep,
+    Outcome,
+    Write,
+)
+
+from .connection import Connection, Row
+from .rows import metadata_column
+
+
+class NotAllWritten(Exception):
+    """Some write of the batch cannot be done as its writer expected."""
+
+
+class Written(NamedTuple):
+    """What became of a batch, and the global numbers its entries stand between."""
+
+    outcomes: list[Outcome]
+    before: int
+    tail: int
+
+
+class Writer:
+    """Writes batches on one connection. Lives in one thread."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._entries_written = 0
+        self._tail = 0
+
+    def write(self, batch: Sequence[Write]) -> Written:
+        """Commit a batch; an outcome for each write, in order."""
+        try:
+            return self._write(batch, self._write_whole)
+        except (NotAllWritten, apsw.ConstraintError):
+            return self._write(batch, lambda batch: [self._write_alone(write) for write in batch])
+
+    def _write(
+        self, batch: Sequence[Write], how: Callable[[Sequence[Write]], list[Outcome]]
+    ) -> Written:
+        self._entries_written = 0
+        with self._connection.transaction():
+            outcomes = how(batch)
+        return Written(outcomes, self._tail - self._entries_written, self._tail)
+
+    def renew(self, holder: str, seconds: float) -> int:
+        """Move the end of this holder's leases; tells how many there are."""
+        with self._connection.transaction():
+            self._connection.execute(
+                "UPDATE run SET lease_until = ? "
+                "WHERE finished IS NULL AND status = 'running' AND holder = ?",
+                (self._clock.boot() + int(seconds * 1000), holder),
+            )
+            return self._connection.changes()
+
+    # --- the usual case -------------------------------------------------------------------------
+
+    def _write_whole(self, batch: Sequence[Write]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        admits: list[Admit | Keep] = []
+        appends: list[Append] = []
+        for write in batch:
+            if isinstance(write, Append):
+                appends.append(write)
+                continue
+            joined = self._known(write.key) if isinstance(write, Admit) and write.key else None
+            if joined is None:
+                admits.append(write)
+            else:
+                outcomes[id(write)] = joined
+        numbers = self._insert_runs(admits)
+        self._update_runs(appends)
+        self._insert_entries(
+            chain(
+                (
+                    (number, write.entries)
+                    for write, number in zip(admits, numbers, strict=True)
+                    if isinstance(write, Admit)
+                ),
+                ((append.run, append.entries) for append in appends),
+            )
+        )
+        for write, number in zip(admits, numbers, strict=True):
+            self._insert_belongings(write, number)
+            outcomes[id(write)] = Admitted(number)
+        for append in appends:
+            self._insert_objects(append.run, append.objects)
+            outcomes[id(append)] = Appended(append.entries[0].number)
+        return [outcomes[id(write)] for write in batch]
+
+    def _insert_runs(self, writes: Sequence[Admit | Keep]) -> list[RunNumber]:
+        if not writes:
+            return []
+        until = self._clock.boot()
+        rows = [_run_row(write, until) for write in writes]
+        self._execute(_insert_run, rows)
+        last = self._connection.last_rowid()
+        return [RunNumber(last - len(rows) + 1 + at) for at in range(len(rows))]
+
+    def _update_runs(self, appends: Sequence[Append]) -> None:
+        if not appends:
+            return
+        if len({append.run for append in appends}) < len(appends):
+            raise NotAllWritten  # an attempt and somebody else: they have to be numbered in turn
+        boot = boot_id()
+        rows = [_update_row(append, self._clock.boot(), boot) for append in appends]
+        changed = self._execute(_update_run, rows)
+        if changed != len(rows):
+            raise NotAllWritten
+
+    def _insert_entries(self, runs: Iterator[tuple[RunNumber, Sequence[Entry]]]) -> None:
+        rows = [
+            (number, entry.number, entry.attempt, entry.type, entry.time, entry.data)
+            for number, entries in runs
+            for entry in entries
+        ]
+        if rows:
+            self._execute(_insert_event, rows)
+            self._entries_written += len(rows)
+            self._tail = self._connection.last_rowid()
+
+    def _insert_belongings(self, write: Admit | Keep, number: RunNumber) -> None:
+        self._insert_objects(number, write.objects)
+        if isinstance(write, Admit) and write.key:
+            self._insert_key(write.key, write.run.id)
+
+    def _insert_objects(self, run: RunNumber, objects: Sequence[Object]) -> None:
+        for stored in objects:
+            self._connection.execute(
+                "INSERT INTO object VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                (run, stored.id, stored.data),
+            )
+
+    def _insert_key(self, key: IdempotencyKey, run: RunId) -> None:
+        self._connection.execute(
+            "INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (key.tenant, key.caller, key.operation, key.key, key.fingerprint, run, key.expires),
+        )
+
+    def _execute(self, statement: Callable[[int], str], rows: Sequence[Row]) -> int:
+        # In few sizes, so that the statements stay prepared.
+        at = changed = 0
+        while at < len(rows):
+            size = next(size for size in _SIZES if size <= len(rows) - at)
+            part = rows[at : at + size]
+            self._connection.execute(statement(size), tuple(chain.from_iterable(part)))
+            at += size
+            changed += self._connection.changes()
+        return changed
+
+    # --- one by one -----------------------------------------------------------------------------
+
+    def _write_alone(self, write: Write) -> Outcome:
+        match write:
+            case Append():
+                return self._append_alone(write)
+            case Admit(key=IdempotencyKey() as key) if (known := self._known(key)) is not None:
+                return known
+            case _:
+                return self._admit_alone(write)
+
+    def _known(self, key: IdempotencyKey) -> Joined | KeyReused | None:
+        row = self._connection.row(
+            "SELECT run, fingerprint FROM idempotency "
+            "WHERE tenant = ? AND caller = ? AND operation = ? AND key = ?",
+            (key.tenant, key.caller, key.operation, key.key),
+        )
+        if row is None:
+            return None
+        run, fingerprint = cast(tuple[bytes, bytes], row)
+        return Joined(RunId(run)) if fingerprint == key.fingerprint else KeyReused()
+
+    def _admit_alone(self, write: Admit | Keep) -> Outcome:
+        row = self._connection.value("SELECT number FROM run WHERE id = ?", (write.run.id,))
+        if row is not None:  # sent again, because nobody knew whether it had been committed
+            return Admitted(RunNumber(cast(int, row)))
+        (number,) = self._insert_runs([write])
+        if isinstance(write, Admit):
+            self._insert_entries(iter([(number, write.entries)]))
+        self._insert_belongings(write, number)
+        return Admitted(number)
+
+    def _append_alone(self, append: Append) -> Outcome:
+        row = self._connection.row(
+            "SELECT last, attempt, status, holder, lease_until FROM run WHERE number = ?",
+            (append.run,),
+        )
+        if row is None:
+            return RunNotFound()
+        last, attempt, status, holder, lease_until = cast(
+            tuple[int, int, str, str | None, int | None], row
+        )
+        if self._stands_already(append, last):
+            return Appended(append.entries[0].number)
+        refusal = refuse(append, attempt=attempt, status=status)
+        if refusal is not None:
+            return refusal
+        lost = not (holder or "").startswith(boot_id()) or (lease_until or 0) < self._clock.boot()
+        if append.only_if_lost and not lost:
+            return StaleAttempt("The lease was renewed meanwhile.")
+        entries = [
+            Entry(number, entry.attempt, entry.time, data=entry.data)
+            for number, entry in enumerate(append.entries, last + 1)
+        ]
+        numbered = Append(append.run, append.attempt, entries, append.move, append.reason)
+        self._update_runs([numbered])
+        self._insert_entries(iter([(append.run, entries)]))
+        self._insert_objects(append.run, append.objects)
+        return Appended(last + 1)
+
+    def _stands_already(self, append: Append, last: int) -> bool:
+        first, until = append.entries[0], append.entries[-1]
+        if append.attempt == CONTROL or until.number > last:
+            return False
+        row = self._connection.row(
+            "SELECT attempt, data FROM event WHERE run = ? AND seq = ?", (append.run, first.number)
+        )
+        return row == (first.attempt, first.data)
+
+
+def refuse(append: Append, *, attempt: int, status: str) -> ForebayError | None:
+    """Why a run in this state does not take these entries."""
+    if append.attempt not in (CONTROL, attempt):
+        return StaleAttempt()
+    if status not in append.move.allowed:
+        return RunFinished()
+    return None
+
+
+# --- statements ---------------------------------------------------------------------------------
+
+_SIZES = (512, 256, 128, 64, 48, 32, 24, *range(16, 0, -1))
+
+_RUN_FIELDS = (
+    "id, tenant, caller, agent, session, priority, status, durable, last, attempt, holder, "
+    "lease_until, reason, metadata, created, started, finished, expiry_seconds, expires, log"
+)
+_RUN_WIDTH = _RUN_FIELDS.count(",") + 1
+_EVENT_WIDTH = 6
+_UPDATE_WIDTH = 11
+
+
+def _run_row(write: Admit | Keep, boot: int) -> Row:
+    run = write.run
+    lease = boot + int(write.lease_seconds * 1000) if isinstance(write, Admit) else None
+    return (
+        run.id,
+        run.tenant,
+        run.caller,
+        run.agent,
+        run.session,
+        run.priority,
+        run.status,
+        run.durable,
+        run.last,
+        run.attempt,
+        run.holder,
+        lease,
+        run.reason,
+        metadata_column(run),
+        run.created,
+        run.started,
+        run.finished,
+        run.expiry_seconds,
+        run.expires,
+        pack(write.entries) if isinstance(write, Keep) else None,
+    )
+
+
+def _update_row(append: Append, now: int, boot: str) -> Row:
+    last = append.entries[-1]
+    move = append.move
+    return (
+        append.run,
+        append.attempt,
+        append.entries[0].number - 1,
+        last.number,
+        ",".join(move.allowed),
+        move.leads_to,
+        append.reason,
+        last.time if move.leads_to in FINISHED else None,
+        append.only_if_lost,
+        now,
+        boot,
+    )
+
+
+def _values(rows: int, width: int) -> str:
+    row = "(" + ",".join("?" * width) + ")"
+    return ",".join([row] * rows)
+
+
+@lru_cache
+def _insert_run(rows: int) -> str:
+    return f"INSERT INTO run ({_RUN_FIELDS}) VALUES {_values(rows, _RUN_WIDTH)}"
+
+
+@lru_cache
+def _insert_event(rows: int) -> str:
+    return (
+        "INSERT INTO event (run, seq, attempt, type, ts, data) "
+        f"VALUES {_values(rows, _EVENT_WIDTH)}"
+    )
+
+
+@lru_cache
+def _update_run(rows: int) -> str:
+    # `instr`: the states an entry may stand in are few words, none within another.
+    return f"""
+WITH append (run, attempt, before, last, allowed, status, reason, finished, if_lost, now, boot)
+  AS (VALUES {_values(rows, _UPDATE_WIDTH)})
+UPDATE run
+   SET last = append.last,
+       status = coalesce(append.status, run.status),
+       reason = coalesce(append.reason, run.reason),
+       finished = append.finished,
+       expires = append.finished + run.expiry_seconds * 1000,
+       lease_until = iif(append.finished IS NULL, run.lease_until, NULL)
+  FROM append
+ WHERE run.number = append.run
+   AND run.last = append.before
+   AND (append.attempt = {CONTROL} OR run.attempt = append.attempt)
+   AND instr(append.allowed, run.status)
+   AND (NOT append.if_lost OR run.lease_until < append.now
+        OR substr(run.holder, 1, length(append.boot)) <> append.boot)
+"""
