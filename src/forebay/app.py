@@ -5,7 +5,9 @@ import os
 import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
 from typing import Literal, TextIO
 
 from forebay.access.callers import Callers
@@ -24,6 +26,7 @@ from forebay.core.errors import (
 )
 from forebay.desk.desk import Desk
 from forebay.dialects.native.agents import AgentRoutes, agent_routes
+from forebay.dialects.native.docs import DocsRoutes, docs_routes
 from forebay.dialects.native.errors import problem_response
 from forebay.dialects.native.runs import RunRoutes, run_routes
 from forebay.dialects.native.server import Metric, Readiness, ServerRoutes, server_routes
@@ -42,6 +45,8 @@ from forebay.runs.recover import Recovery
 from forebay.runs.retention import Retention
 from forebay.runs.service import Runs
 from forebay.settings import Settings, database
+
+VERSION = metadata.version("forebay")
 
 _AGENT_THREADS = 64
 _OPEN_RETRY_SECONDS = 1.0
@@ -81,6 +86,65 @@ def load_agents(settings: Settings, clock: Clock) -> Agents:
     return Agents(own, [make_echo(clock)], settings.default_agent)
 
 
+# --- what is done to a database without serving it ------------------------------------------------
+
+
+async def migrate(settings: Settings, clock: Clock) -> list[str]:
+    """Bring the schema up to date; tells what changed. Raises StartError, DatabaseUnavailable."""
+    where = database(settings.db_url)
+    if where.url is not None:
+        from forebay.storage.postgres.migrate import migrate as migrate_postgres
+
+        applied = await migrate_postgres(settings.db_direct_url or where.url)
+    elif where.path is not None:
+        from forebay.storage.sqlite.backup import bring_up_to_date
+
+        applied = bring_up_to_date(where.path, clock.now())
+    else:
+        applied = []
+    return [f"{change.number:04d} {change.name}" for change in applied]
+
+
+def back_up(settings: Settings, file: Path, *, force: bool) -> int:
+    """Copy the database as it is now to a file, and tell its size. Raises StartError."""
+    from forebay.storage.sqlite.backup import back_up as back_up_sqlite
+
+    return back_up_sqlite(_sqlite_file(settings), file, force=force).size_bytes
+
+
+def restore(settings: Settings, file: Path, *, force: bool) -> Path | None:
+    """Make the database what a backup holds; tells where the old one is kept. Raises StartError."""
+    from forebay.storage.sqlite.backup import restore as restore_sqlite
+
+    return restore_sqlite(file, _sqlite_file(settings), force=force)
+
+
+async def look_at_database(settings: Settings, clock: Clock) -> str:
+    """In what state the database is. Raises StartError, MigrationNeeded, DatabaseUnavailable."""
+    where = database(settings.db_url)
+    if where.path is None:
+        storage = open_storage(replace(settings, auto_migrate=False), clock)
+        await storage.open()
+        await storage.aclose()
+        return "up to date"
+    if not where.path.exists():
+        return "does not exist yet; serve creates it"
+    from forebay.storage.sqlite.backup import look_at
+
+    found = look_at(where.path)
+    if found.version < found.newest:
+        return f"schema {found.version} of {found.newest}; serve brings it up to date"
+    return f"schema {found.version}, {found.size_bytes / 2**20:.1f} MiB"
+
+
+def _sqlite_file(settings: Settings) -> Path:
+    where = database(settings.db_url)
+    if where.path is None:
+        advice = "use pg_dump and pg_restore" if where.url else "this one keeps nothing"
+        raise StartError(f"Forebay backs up and restores SQLite databases; {advice}.")
+    return where.path
+
+
 class Application:
     """Everything of one server process. `edge` is the ASGI application."""
 
@@ -98,6 +162,7 @@ class Application:
         self.agents = load_agents(settings, clock)
         self.gate = Gate()
         self.fatal: StartError | MigrationNeeded | None = None
+        self.opened = asyncio.Event()
         self.stopped = asyncio.Event()
         self._clock = clock
         holder = f"{boot_id()}/{os.getpid()}/{secrets.token_hex(4)}"
@@ -139,6 +204,7 @@ class Application:
             *run_routes(RunRoutes(self.desk, self.streams, self.settings.expiry_seconds)),
             *agent_routes(AgentRoutes(self.desk)),
             *server_routes(server),
+            *docs_routes(DocsRoutes(lambda: self.router.routes, self.desk, VERSION)),
         ]
         return routes
 
@@ -216,6 +282,7 @@ class Application:
         self._retention.start()
         self.streams.start()
         self.gate.closed_by = None
+        self.opened.set()
 
     # --- what it says of itself -----------------------------------------------------------------
 
@@ -229,7 +296,7 @@ class Application:
             problems.append(error.message)
         closed = self.gate.closed_by
         reachable = "ok" if closed is None else "unreachable"
-        return Readiness(version("forebay"), reachable, default, problems, [])
+        return Readiness(VERSION, reachable, default, problems, [])
 
     async def metrics(self) -> list[Metric]:
         """Figures of this process and its database."""

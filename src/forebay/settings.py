@@ -16,6 +16,9 @@ from forebay.core.errors import SettingError
 
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+"""Where the commands of a client look for a server."""
+
 _PREFIX = "FOREBAY_"
 _OF_THE_CLIENT = frozenset({"FOREBAY_SERVER", "FOREBAY_TOKEN"})
 
@@ -114,6 +117,34 @@ def load(
     return settings, found
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The server that the commands of a client speak to."""
+
+    server: str
+    token: str | None
+
+
+def remote(
+    server: str | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    dotenv: Path | None = Path(".env"),
+) -> Remote:
+    """Where that server is; `server` is the command line's. Raises SettingError."""
+    environment = os.environ if environ is None else environ
+    file = _read_dotenv(dotenv) if dotenv else {}
+
+    def found(key: str) -> str | None:
+        text = _lookup(key, environment)
+        return _lookup(key, file) if text is None else text
+
+    url = server or found("FOREBAY_SERVER") or DEFAULT_SERVER
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise SettingError(f"server={url!r}: a URL such as {DEFAULT_SERVER}.")
+    return Remote(url, found("FOREBAY_TOKEN"))
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return _PREFIX + name.upper()
@@ -193,7 +224,7 @@ def _refuse_unknown(names: Sequence[str]) -> None:
     known = {variable(name) for name in _TYPES}
     for name in names:
         plain = name.removesuffix("_FILE")
-        if not name.startswith(_PREFIX) or plain in known or name in _OF_THE_CLIENT:
+        if not name.startswith(_PREFIX) or plain in known or plain in _OF_THE_CLIENT:
             continue
         near = difflib.get_close_matches(name, known, 1, 0.5)
         hint = f" Did you mean {near[0]}?" if near else ""

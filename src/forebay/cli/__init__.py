@@ -1,0 +1,1 @@
+"""The command line. Light to start: what a command needs is imported when it runs."""

@@ -6,12 +6,13 @@
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 from forebay.authoring import agent_in
-from forebay.core.errors import AgentLoadError
+from forebay.core.errors import AgentLoadError, ForebayError
 from forebay.ports.agent import Agent
 
 
@@ -41,8 +42,8 @@ def _import(name: str) -> ModuleType:
         sys.path.insert(0, str(Path.cwd()))
     try:
         return importlib.import_module(name)
-    except ImportError as error:
-        raise AgentLoadError(f"{name} cannot be imported: {error}") from error
+    except Exception as error:  # a module of the user may raise anything
+        raise AgentLoadError(f"{name} cannot be imported: {_reason(error)}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -58,6 +59,13 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError) as error:
-        raise AgentLoadError(f"{path} cannot be imported: {error}") from error
+    except Exception as error:  # a module of the user may raise anything
+        raise AgentLoadError(f"{path} cannot be imported: {_reason(error)}") from error
     return module
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ImportError | SyntaxError | ForebayError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"

@@ -115,15 +115,23 @@ def type_in(data: bytes) -> str:
 # --- a whole log in one value -------------------------------------------------------------------
 
 
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """An entry of a light run before anybody has asked for it: its number is its place."""
+
+    attempt: int
+    time: Millis
+    event: Event
+
+
 class _PackedEntry(NamedTuple):
     attempt: int
     time: Millis
     event: msgspec.Raw
 
 
-def pack(entries: Sequence[Entry]) -> bytes:
+def pack(log: Sequence[Said]) -> bytes:
     """One value for a log that starts at entry 1 and never grows again."""
-    return encode_json([(entry.attempt, entry.time, msgspec.Raw(entry.data)) for entry in entries])
+    return encode_json(log)
 
 
 _decode_packed = msgspec.json.Decoder(list[_PackedEntry]).decode
@@ -148,7 +156,7 @@ class Object(NamedTuple):
 
 
 def offload(event: Event) -> tuple[Event, Object]:
-    """Move an event's large field to an object. Raises EventTooLarge if it has none."""
+    """Move an event's large field to an object. Raises EventTooLarge if that does not do."""
     field = type(event).large
     if field is None:
         raise EventTooLarge(f"A {TYPES[type(event)]} event is larger than {MAX_EVENT_BYTES} bytes.")
@@ -157,7 +165,12 @@ def offload(event: Event) -> tuple[Event, Object]:
     stored = Object(sha256(data).hexdigest()[:32], data)
     empty: Json = "" if isinstance(value, str) else None
     changes: dict[str, object] = {field: empty, "stored": ObjectRef(stored.id, len(data))}
-    return msgspec.structs.replace(event, **changes), stored
+    smaller = msgspec.structs.replace(event, **changes)
+    if len(encode_json(smaller)) > MAX_EVENT_BYTES:
+        raise EventTooLarge(
+            f"A {TYPES[type(event)]} event is larger than {MAX_EVENT_BYTES} bytes without its {field}."
+        )
+    return smaller, stored
 
 
 def restore(event: Event, stored: Object) -> Event:

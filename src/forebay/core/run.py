@@ -124,9 +124,13 @@ class Fold:
 
     def apply(self, event: Event) -> None:
         """Take the next event of the log into account."""
+        if isinstance(event, OutputChunk):  # nearly all of them
+            self._texts.append(event.text)
+            return
+        move = MOVES.get(type(event))
+        if move is not None:
+            self.status = move.leads_to or self.status
         match event:
-            case OutputChunk():
-                self._texts.append(event.text)
             case OutputValue():
                 self._values.append(event.value)
             case ModelFinished(usage=Usage() as usage):
@@ -143,7 +147,6 @@ class Fold:
                 self.failure = Failure(event.reason, event.message)
             case _:
                 pass
-        self.status = MOVES.get(type(event), SAID_WHILE_RUNNING).leads_to or self.status
 
     @property
     def is_finished(self) -> bool:

@@ -1,7 +1,8 @@
 """start = who asks -> what he may use -> admit. open = whose run is it -> the run."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from forebay.access.callers import Callers, may_open
 from forebay.control.agents import Agents
@@ -18,13 +19,13 @@ from forebay.ports.store import IdempotencyKey, RunQuery
 from forebay.runs.follow import Page
 from forebay.runs.service import Runs, Start, View
 
+from .patience import WaitingRoom
 from .started import Started
 
 _KEY_SECONDS = 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True):
     """What a dialect wants started."""
 
     dialect: str
@@ -34,14 +35,14 @@ class Submission:
     expiry_seconds: int
     agent: str | None = None
     session: str | None = None
-    metadata: dict[str, Json] = field(default_factory=dict[str, Json])
+    metadata: dict[str, Json] = {}
     deadline_seconds: float | None = None
     trace: str | None = None
     idempotency_key: str | None = None
     request: Json = None
     """The parsed request, to compare with when the same key comes again."""
-    folded: bool = False
-    """Whether the caller waits for the answer."""
+    waits: bool = False
+    """Whether the caller waits for the answer: then `Started.wait` executes the run."""
 
 
 class Desk:
@@ -52,6 +53,7 @@ class Desk:
         self._agents = agents
         self._runs = runs
         self._clock = clock
+        self._room = WaitingRoom()
 
     def identify(self, authorization: str | None) -> Caller:
         """Who presents this header."""
@@ -86,13 +88,19 @@ class Desk:
             metadata=submission.metadata,
             trace=submission.trace,
             key=self._key(submission, caller),
-            folded=submission.folded,
+            folded=submission.waits,
         )
-        started = await self._runs.start(start)
-        if not isinstance(started, bytes):
-            return Started(self._runs, attempt=started)
+        admitted = await self._runs.start(start)
+        if isinstance(admitted, bytes):
+            return await self._join(admitted)
+        started = Started(self._runs, self._room, attempt=admitted)
+        if not submission.waits:
+            started.launch()
+        return started
+
+    async def _join(self, run: RunId) -> Started:
         try:
-            return Started(self._runs, run=await self._runs.find(started))
+            return Started(self._runs, self._room, run=await self._runs.find(run))
         except RunNotFound as error:
             raise KeyReused("The run that this key started was deleted.") from error
 
@@ -134,7 +142,7 @@ class Desk:
         found = await self.open(run, caller)
         attempt = self._runs.live(run)
         await self._runs.cancel(found, caller.name)
-        return Started(self._runs, attempt=attempt, run=found)
+        return Started(self._runs, self._room, attempt=attempt, run=found)
 
     async def delete(self, run: RunId, caller: Caller) -> None:
         """Forget a finished run of this caller. Raises RunUnfinished."""

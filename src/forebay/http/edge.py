@@ -67,8 +67,8 @@ class Edge:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        request = Request(scope, receive, headers, self._body_limit)
-        extra = self._name(request)
+        request = Request(scope, receive, send, headers, self._body_limit)
+        request.extra = self._name(request)
         route: Route | None = None
         try:
             self._origins.check(headers)
@@ -84,9 +84,10 @@ class Edge:
             log.exception("request %s failed", request.id, extra={"request": request.id})
             answer = (route.errors if route else self._errors)(Broken(), request)
         if b"origin" in headers:
-            extra.extend(self._origins.cors(headers))
-        self.answers[answer.status] += 1
-        await answer.send(send, extra)
+            request.extra.extend(self._origins.cors(headers))
+        if not request.is_answered:
+            self.answers[answer.status] += 1
+            await answer.send(send, request.extra)
 
     async def _answer(self, route: Route, request: Request) -> Answer:
         if route.needs_database and self._gate.closed_by is not None:
@@ -100,10 +101,10 @@ class Edge:
         headers = request.headers
         own = self._names.request()
         given = headers.get(b"x-request-id")
-        request.id = (usable_request_id(given) if given else None) or own
+        request.name = (usable_request_id(given) if given else None) or own
         parent = headers.get(b"traceparent")
         request.trace = (trace_of(parent) if parent else None) or own
-        return [
-            (b"x-request-id", request.id.encode()),
-            (b"traceparent", traceparent(request.trace, own)),
-        ]
+        extra = [(b"x-request-id", request.name)]
+        if parent is not None:
+            extra.append((b"traceparent", traceparent(request.trace, own)))
+        return extra

@@ -39,7 +39,7 @@ class OriginPolicy:
     def allows(self, origin: bytes, host: bytes) -> bool:
         """Whether a page of this origin may use us."""
         text = origin.decode("latin-1")
-        return "*" in self.allowed or text in self.allowed or urlsplit(text).netloc.encode() == host
+        return "*" in self.allowed or text in self.allowed or _netloc(text).encode() == host
 
     def cors(self, headers: dict[bytes, bytes]) -> Headers:
         """What a browser has to hear so that an allowed page may read our answer."""
@@ -65,7 +65,7 @@ class OriginPolicy:
         ]
 
     def _check_host(self, host: bytes) -> None:
-        name = urlsplit("//" + host.decode("latin-1")).hostname
+        name = _hostname(host.decode("latin-1"))
         if host and name not in _LOOPBACK_NAMES and name not in self.hosts:
             raise ForeignHost(
                 f"This server answers to loopback names only, not to {name!r}. "
@@ -73,3 +73,17 @@ class OriginPolicy:
             )
         if len(self._good_hosts) < _SEEN_NAMES:
             self._good_hosts.add(host)
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # not a URL at all, such as `http://[`
+        return origin
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit("//" + host).hostname
+    except ValueError:
+        return host

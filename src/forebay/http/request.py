@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
+import msgspec
 import pydantic
 
+from forebay.core.codec import decode_json
 from forebay.core.errors import (
     BadJson,
     BodyTooLarge,
@@ -15,8 +17,9 @@ from forebay.core.errors import (
     InvalidQuery,
 )
 
-from .asgi import Receive, Scope
+from .asgi import Headers, Receive, Scope, Send
 from .errors import ClientLeft, UnsupportedMediaType
+from .response import Answer
 
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
@@ -26,19 +29,35 @@ _FORM_OF_CURL = b"application/x-www-form-urlencoded"
 class Request:
     """One HTTP request."""
 
-    __slots__ = ("_query", "_receive", "body_limit", "headers", "id", "path", "scope", "trace")
+    __slots__ = (
+        "_query", "_receive", "_send", "body_limit", "extra", "headers", "is_answered", "name",
+        "path", "scope", "trace",
+    )  # fmt: skip
 
     def __init__(
-        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], body_limit: int
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: dict[bytes, bytes],
+        body_limit: int,
     ) -> None:
         self.scope = scope
         self.headers = headers
         self.body_limit = body_limit
         self.path: Mapping[str, str] = {}
-        self.id = ""
-        self.trace = ""
+        self.name = b""
+        self.trace = b""
+        self.extra: Headers = []
+        self.is_answered = False
         self._receive = receive
+        self._send = send
         self._query: dict[str, str] | None = None
+
+    @property
+    def id(self) -> str:
+        """The name under which this request is in logs and answers."""
+        return self.name.decode()
 
     @property
     def method(self) -> str:
@@ -67,29 +86,41 @@ class Request:
     async def body(self) -> bytes:
         """The whole body. Raises BodyTooLarge, ClientLeft."""
         limit = self.body_limit
-        announced = self.headers.get(b"content-length")
-        if announced is not None and announced.isdigit() and int(announced) > limit:
-            raise BodyTooLarge(f"The body may have {limit} bytes; this one has {int(announced)}.")
-        message = await self._receive()
-        parts: list[bytes] = [message.get("body", b"")]
-        size = len(parts[0])
-        while message.get("more_body", False):
+        announced = self.headers.get(b"content-length", b"")
+        if announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
+            raise BodyTooLarge(
+                f"The body may have {limit} bytes, and not {announced[:19].decode()}."
+            )
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
             message = await self._receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            part: bytes = message.get("body", b"")
+            parts.append(part)
+            size += len(part)
             if size > limit:
                 raise BodyTooLarge(f"The body may have {limit} bytes.")
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
+            more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def read(self, model: type[_Model]) -> _Model:
         """The body, read as a model. Raises UnsupportedMediaType, BadJson, InvalidBody."""
         self._want_json()
+        raw = await self.body()
         try:
-            return model.model_validate_json(await self.body())
+            read = model.model_validate_json(raw)
         except pydantic.ValidationError as error:
             raise _problem(InvalidBody, error, "body") from error
+        if b"NaN" in raw or b"Infinity" in raw:
+            _refuse_what_is_no_number(raw)
+        return read
+
+    async def answer_now(self, answer: Answer) -> None:
+        """Answer before the handler returns, which may go on afterwards. What it returns is unsent."""
+        self.is_answered = True
+        await answer.send(self._send, self.extra)
 
     async def disconnected(self) -> None:
         """Return when the client has left. Only after the body was read."""
@@ -97,13 +128,22 @@ class Request:
             pass
 
     def _want_json(self) -> None:
-        kind = self.headers.get(b"content-type", b"application/json").partition(b";")[0].strip()
-        if kind.lower() == b"application/json" or kind.endswith(b"+json"):
+        given = self.headers.get(b"content-type", b"application/json")
+        kind = given.partition(b";")[0].strip().lower()
+        if kind == b"application/json" or kind.endswith(b"+json"):
             return
         hint = " (with curl: -H 'content-type: application/json')" if kind == _FORM_OF_CURL else ""
         raise UnsupportedMediaType(
             f"The body has to be application/json, not {kind.decode('latin-1')}{hint}."
         )
+
+
+def _refuse_what_is_no_number(raw: bytes) -> None:
+    # Pydantic reads NaN and Infinity, which are not JSON and would be null in the log.
+    try:
+        decode_json(raw)
+    except msgspec.DecodeError as error:
+        raise BadJson(str(error)) from error
 
 
 def _problem(kind: type[Invalid], error: pydantic.ValidationError, where: str) -> Exception:

@@ -4,7 +4,7 @@ A path without parameters is found by one look into a table; one with parameters
 segments. Neither depends on how many routes there are.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -32,6 +32,7 @@ class Body:
     kind: str = "application/json"
     also: tuple[str, ...] = ()
     """Other media types the same status may come in."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class Route:
     summary: str
     description: str = ""
     tag: str = ""
+    path_values: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the names in the path stand for."""
     body: type[pydantic.BaseModel] | None = None
     query: type[pydantic.BaseModel] | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -98,16 +101,9 @@ class Router:
         return Match(route, names)
 
     def _walk(self, path: str) -> tuple[dict[str, Route], Mapping[str, str]]:
-        node, values = self._root, list[str]()
-        for segment in path.split("/")[1:]:
-            child = node.fixed.get(segment)
-            if child is None and segment:
-                child = node.parameter
-                values.append(segment)
-            if child is None:
-                raise PathNotFound
-            node = child
-        if not node.routes:
+        values: list[str] = []
+        node = _descend(self._root, path.split("/"), 1, values)
+        if node is None:
             raise PathNotFound
         return node.routes, dict(zip(node.names, values, strict=True))
 
@@ -120,9 +116,27 @@ class Router:
                 node = node.parameter
             else:
                 node = node.fixed.setdefault(segment, _Node())
+        if node.routes and node.names != tuple(names) and route.method not in node.routes:
+            raise ValueError(f"{route.path}: another method calls it {', '.join(node.names)}")
         node.names = tuple(names)
         if route.method in node.routes:
             raise ValueError(f"{route.method} {route.path} is claimed twice")
         node.routes[route.method] = route
         if not names:
             self._plain[route.path] = node.routes
+
+
+def _descend(node: _Node, segments: Sequence[str], at: int, values: list[str]) -> _Node | None:
+    # What is written out comes before a parameter, but does not hide what only that leads to.
+    if at == len(segments):
+        return node if node.routes else None
+    segment = segments[at]
+    child = node.fixed.get(segment)
+    found = _descend(child, segments, at + 1, values) if child is not None else None
+    if found is not None or node.parameter is None or not segment:
+        return found
+    values.append(segment)
+    found = _descend(node.parameter, segments, at + 1, values)
+    if found is None:
+        values.pop()
+    return found

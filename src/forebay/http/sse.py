@@ -104,6 +104,10 @@ class EventStream:
                 "headers": [*_HEADERS, *self._headers, *extra],
             }
         )
+        if self._request.method == "HEAD":
+            await self._blocks.aclose()
+            await send({"type": "http.response.body", "body": b""})
+            return
         await send({"type": "http.response.body", "body": b"", "more_body": True})
         watcher = asyncio.create_task(self._watch())
         self._streams.add(self)
@@ -122,6 +126,7 @@ class EventStream:
                 )
         finally:
             self._streams.discard(self)
+            self._send = None
             watcher.cancel()
             if self._client_is_gone and self._left:
                 self._left()
@@ -140,12 +145,16 @@ class EventStream:
 
     async def keep_alive(self) -> None:
         """Send a comment."""
-        if self._send and not self._is_sending:
-            await self._send({"type": "http.response.body", "body": _KEEP_ALIVE, "more_body": True})
+        if not self._is_sending:
+            await self._write(_KEEP_ALIVE)
 
     async def _put(self, block: bytes) -> None:
-        assert self._send is not None
         self._is_idle = False
+        await self._write(block)
+
+    async def _write(self, block: bytes) -> None:
+        if self._send is None:
+            return  # the stream has ended meanwhile
         self._is_sending = True
         await self._send({"type": "http.response.body", "body": block, "more_body": True})
         self._is_sending = False

@@ -7,17 +7,17 @@ _NO_TRACE = b"0" * 32
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
-def trace_of(traceparent: bytes) -> str | None:
+def trace_of(traceparent: bytes) -> bytes | None:
     """The trace id of a `traceparent` header, if it is one."""
     found = _TRACEPARENT.fullmatch(traceparent)
-    return found[1].decode() if found and found[1] != _NO_TRACE else None
+    return found[1] if found and found[1] != _NO_TRACE else None
 
 
-def usable_request_id(header: bytes) -> str | None:
+def usable_request_id(header: bytes) -> bytes | None:
     """A client's own name for its request, if it can stand in a header and a log line."""
-    return header.decode() if _REQUEST_ID.fullmatch(header) else None
+    return header if _REQUEST_ID.fullmatch(header) else None
 
 
-def traceparent(trace: str, request: str) -> bytes:
-    """The header under which this server takes part in a trace."""
-    return f"00-{trace}-{request[-16:]:0>16}-01".encode("latin-1")
+def traceparent(trace: bytes, request: bytes) -> bytes:
+    """The header under which this server takes part in a trace, with its own name as the span."""
+    return b"00-%b-%b-01" % (trace, request[-16:])

@@ -12,9 +12,5 @@ class Executor(Protocol):
     """How `run.started` calls it."""
 
     def launch(self, execution: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Start an execution now, and hold it until it has ended."""
-        ...
-
-    async def aclose(self) -> None:
-        """Wait until every execution has ended."""
+        """Start an execution now. Whoever asked holds on to the task."""
         ...

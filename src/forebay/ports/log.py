@@ -5,9 +5,7 @@ from typing import Protocol
 
 from forebay.core.codec import Entry
 from forebay.core.ids import RunNumber
-
-PAGE_ENTRIES = 1_000
-PAGE_BYTES = 1024 * 1024
+from forebay.core.paging import PAGE_ENTRIES
 
 
 class Listener(Protocol):
@@ -16,6 +14,10 @@ class Listener(Protocol):
     @property
     def interested(self) -> bool:
         """Whether anybody here waits for entries; if not, nobody needs to look."""
+        ...
+
+    def followed(self) -> Mapping[RunNumber, int]:
+        """The runs that somebody here waits for, each with the last entry that is known of it."""
         ...
 
     def moved(self, runs: Mapping[RunNumber, int]) -> None:

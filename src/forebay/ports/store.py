@@ -1,8 +1,9 @@
 """RunStore: runs and their entries, changed together or not at all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+import msgspec
 
 from forebay.core.clock import Millis
 from forebay.core.codec import Entry, Object
@@ -14,8 +15,7 @@ CONTROL = 0
 """The attempt number of entries that no attempt wrote: cancel, expiry, the end of a lost run."""
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
+class IdempotencyKey(msgspec.Struct, frozen=True):
     """Names a submission, so that sending it again joins the run it started."""
 
     tenant: str
@@ -26,8 +26,7 @@ class IdempotencyKey:
     expires: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(msgspec.Struct, frozen=True):
     """Write a new run with its first entries (numbered from 1). Answered by Admitted or Joined."""
 
     run: Run
@@ -37,8 +36,7 @@ class Admit:
     objects: Sequence[Object] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """Write further entries of a run. Answered by Appended.
 
     The numbers in `entries` are what the writer expects. The store assigns the real ones, from the
@@ -55,34 +53,30 @@ class Append:
     """Only if the lease has run out meanwhile (the holder may have renewed it since we looked)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Write a finished light run with its whole log at once. Answered by Admitted."""
+class Keep(msgspec.Struct, frozen=True):
+    """Write a finished light run with its whole packed log at once. Answered by Admitted."""
 
     run: Run
-    entries: Sequence[Entry]
+    log: bytes
     objects: Sequence[Object] = ()
 
 
 Write: TypeAlias = Admit | Append | Keep
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """The run exists now, under this number."""
 
     number: RunNumber
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(msgspec.Struct, frozen=True):
     """The key named a run that exists already."""
 
     run: RunId
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """The entries stand in the log, the first of them under this number."""
 
     first: int
@@ -92,8 +86,7 @@ Outcome: TypeAlias = Admitted | Joined | Appended | ForebayError
 """What became of one write. An error concerns that write alone, never its neighbours."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunQuery:
+class RunQuery(msgspec.Struct, frozen=True):
     """Which runs to list, newest first."""
 
     tenant: str

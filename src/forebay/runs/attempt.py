@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -16,8 +15,7 @@ from forebay.ports.agent import Agent
 from .recorder import DurableRecorder, LightRecorder
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """Everything an execution needs to know."""
 
     run: Run
@@ -45,12 +43,9 @@ class Attempt:
         self.interruption: RunInterrupted | None = None
         self.promotion: asyncio.Task[None] | None = None
         self._make_durable = make_durable
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[object] | None = None
+        self._ended_run: Run | None = None
         self._when_ended: list[Callable[[], None]] = []
-
-    def started_as(self, task: asyncio.Task[None]) -> None:
-        """An executor runs this attempt as this task."""
-        self._task = task
 
     def when_ended(self, tell: Callable[[], None]) -> None:
         """Call this when the run has ended, in the log too if it is durable."""
@@ -62,14 +57,15 @@ class Attempt:
     def end(self) -> None:
         """The run has ended."""
         self.is_ended = True
-        for tell in self._when_ended:
+        waiting, self._when_ended = self._when_ended, []
+        for tell in waiting:
             tell()
 
     def interrupt(self, why: RunInterrupted) -> None:
         """End the execution at its next await; the log will say why. The first reason counts."""
-        if self.interruption is None and self._task and not self.is_closing:
+        if self.interruption is None and self.task and not self.is_closing:
             self.interruption = why
-            self._task.cancel()
+            self.task.cancel()
 
     async def make_room(self) -> None:
         """Wait until the recorder takes more. A light run that has grown large becomes durable."""
@@ -81,6 +77,8 @@ class Attempt:
     @property
     def run(self) -> Run:
         """The run as this process knows it."""
+        if self._ended_run is not None:
+            return self._ended_run
         recorder = self.recorder
         durable = isinstance(recorder, DurableRecorder)
         number = recorder.number if durable else None
@@ -89,7 +87,7 @@ class Attempt:
             return msgspec.structs.replace(
                 self.order.run, last=recorder.last, durable=durable, number=number
             )
-        return msgspec.structs.replace(
+        self._ended_run = msgspec.structs.replace(
             self.order.run,
             last=recorder.last,
             durable=durable,
@@ -99,15 +97,12 @@ class Attempt:
             finished=final.time,
             holder=None,
         )
+        return self._ended_run
 
     def fold(self) -> Fold | None:
         """What the log adds up to, if this process has it in memory."""
-        if isinstance(self.recorder, DurableRecorder):
-            return self.recorder.fold
-        fold = Fold()
-        for entry in self.recorder.entries:
-            fold.apply(entry.event)
-        return fold
+        recorder = self.recorder
+        return recorder.fold if isinstance(recorder, DurableRecorder) else recorder.fold()
 
     # --- as the follower sees it ----------------------------------------------------------------
 

@@ -6,15 +6,16 @@ nothing durable waits behind the bulk.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from forebay.core.clock import Clock
 from forebay.core.errors import DatabaseUnavailable, ForebayError, Full
+from forebay.core.ids import RunId
 from forebay.ports.store import Append, Keep, Outcome, RunStore, Write
 
-_KEEPS_PER_BATCH = 64
+_KEEPS_PER_BATCH = 128
 _KEEPS_HELD = 20_000
 _KEEP_DELAY_SECONDS = 0.02
 _FIRST_RETRY_SECONDS = 0.05
@@ -51,7 +52,8 @@ class Committer:
         self._work = asyncio.Event()
         self._submitted: list[_Ticket] = []
         self._appenders: dict[Appender, None] = {}
-        self._keeps: deque[_Ticket] = deque()
+        self._keeps: dict[RunId, Keep] = {}
+        self._kept = asyncio.Event()
         self._keep_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -95,51 +97,58 @@ class Committer:
         self._appenders[appender] = None
         self._work.set()
 
-    def keep(self, keep: Keep, kept: Callable[[], None]) -> None:
-        """Write a finished light run some time after its answer; then call `kept`."""
+    def keep(self, keep: Keep) -> None:
+        """Write a finished light run some time after its answer."""
         if len(self._keeps) >= _KEEPS_HELD:
             self.keeps_dropped += 1
-            kept()
             return
+        self._keeps[keep.run.id] = keep
+        self._schedule_keeps()
 
-        def settle(outcome: Outcome) -> None:
-            if isinstance(outcome, NOT_WRITTEN):
-                self._keeps.append(ticket)
-            else:
-                kept()
+    def keeping(self, run: RunId) -> Keep | None:
+        """A finished light run that is not written yet."""
+        return self._keeps.get(run)
 
-        ticket = _Ticket(keep, settle)
-        self._keeps.append(ticket)
-        if len(self._keeps) >= _KEEPS_PER_BATCH:
-            self._work.set()
-        elif self._keep_timer is None:
-            loop = asyncio.get_running_loop()
-            self._keep_timer = loop.call_later(_KEEP_DELAY_SECONDS, self._work.set)
+    def all_keeping(self) -> Iterable[Keep]:
+        """Every finished light run that is not written yet."""
+        return self._keeps.values()
+
+    async def kept(self, run: RunId) -> None:
+        """Wait until a finished light run is written."""
+        while run in self._keeps:
+            self._kept.clear()
+            await self._kept.wait()
 
     async def _run(self) -> None:
         pause = _FIRST_RETRY_SECONDS
         while not self._closing or self._submitted or self._appenders or self._keeps:
             await self._work.wait()
             self._work.clear()
-            if await self._write_batch(self._collect()):
+            keeps = list(islice(self._keeps.values(), _KEEPS_PER_BATCH))
+            if await self._write_batch(self._collect(), keeps):
                 pause = _FIRST_RETRY_SECONDS
             else:
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, _LAST_RETRY_SECONDS)
                 self._work.set()
 
-    async def _write_batch(self, batch: list[_Ticket]) -> bool:
-        if not batch:
+    async def _write_batch(self, batch: list[_Ticket], keeps: list[Keep]) -> bool:
+        if not batch and not keeps:
             return True
         try:
-            outcomes = await self._store.write([ticket.write for ticket in batch])
+            outcomes = await self._store.write([*(ticket.write for ticket in batch), *keeps])
         except NOT_WRITTEN as error:
-            outcomes = [error] * len(batch)
-        else:
-            self.commits += 1
-        for ticket, outcome in zip(batch, outcomes, strict=True):
+            for ticket in batch:
+                ticket.settle(error)
+            return False
+        self.commits += 1
+        for ticket, outcome in zip(batch, outcomes, strict=False):
             ticket.settle(outcome)
-        return not isinstance(outcomes[0], NOT_WRITTEN)
+        for keep in keeps:
+            del self._keeps[keep.run.id]
+        self._kept.set()
+        self._schedule_keeps()
+        return True
 
     def _collect(self) -> list[_Ticket]:
         batch, self._submitted = self._submitted, []
@@ -148,11 +157,16 @@ class Committer:
             append = appender.take()
             if append is not None:
                 batch.append(_Ticket(append, appender.settle))
-        for _ in range(min(len(self._keeps), _KEEPS_PER_BATCH)):
-            batch.append(self._keeps.popleft())
-        if self._keep_timer is not None:
-            self._keep_timer.cancel()
-            self._keep_timer = None
-        if self._keeps:
-            self._work.set()
         return batch
+
+    def _schedule_keeps(self) -> None:
+        # A batch of them costs hardly more than one: gather some, but not for long.
+        if len(self._keeps) >= _KEEPS_PER_BATCH or (self._closing and self._keeps):
+            self._work.set()
+        elif self._keeps and self._keep_timer is None:
+            loop = asyncio.get_running_loop()
+            self._keep_timer = loop.call_later(_KEEP_DELAY_SECONDS, self._write_keeps)
+
+    def _write_keeps(self) -> None:
+        self._keep_timer = None
+        self._work.set()

@@ -12,8 +12,7 @@ from forebay.core.ids import as_uuid
 from forebay.core.json import Json
 
 from .attempt import Attempt
-
-_CHUNK_CHARACTERS = 32 * 1024
+from .recorder import SMALL_CHARACTERS
 
 
 class RunContext:
@@ -61,12 +60,8 @@ class RunContext:
         self._record(event)
 
     def say(self, text: str) -> None:
-        if len(text) <= _CHUNK_CHARACTERS:
-            if text:
-                self._record(OutputChunk(text))
-            return
-        for at in range(0, len(text), _CHUNK_CHARACTERS):
-            self._record(OutputChunk(text[at : at + _CHUNK_CHARACTERS]))
+        for at in range(0, len(text), SMALL_CHARACTERS):
+            self._record(OutputChunk(text[at : at + SMALL_CHARACTERS]))
 
     def give(self, value: object) -> None:
         """Add what the agent yielded or returned to its answer."""

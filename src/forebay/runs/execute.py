@@ -19,6 +19,7 @@ from forebay.core.ids import as_uuid
 
 from .attempt import Attempt
 from .context import RunContext, ThreadContext
+from .recorder import SMALL_CHARACTERS
 
 log = logging.getLogger("forebay.runs")
 
@@ -41,14 +42,19 @@ class Execution:
         """Call the agent, and tell how its run ends. Never raises."""
         order = attempt.order
         deadline = order.grant.deadline_seconds
-        limit = asyncio.timeout(deadline)
+        limit = None if deadline is None else asyncio.timeout(deadline)
         try:
-            async with limit:
+            if limit is None:
                 await self._call(attempt)
+            else:
+                async with limit:
+                    await self._call(attempt)
         except asyncio.CancelledError:
+            if attempt.interruption and attempt.task:
+                attempt.task.uncancel()  # it may be a request's task, which goes on to answer
             return attempt.interruption or RunInterrupted("cancelled", "the agent cancelled itself")
         except TimeoutError as error:
-            if limit.expired():
+            if limit is not None and limit.expired():
                 return RunFailed("deadline", f"The run took longer than {deadline:g} s.")
             return self._failure(attempt, error)
         except Exception as error:  # noqa: BLE001 -- an agent may raise anything
@@ -78,13 +84,17 @@ class Execution:
         count = 0
         try:
             async for piece in pieces:
-                ctx.give(piece)
+                if type(piece) is str and 0 < len(piece) <= SMALL_CHARACTERS:  # nearly all of them
+                    attempt.recorder.chunk(piece)
+                else:
+                    ctx.give(piece)
                 count += 1
                 if count % _TURN_EVERY == 0:
                     await self.clock.sleep(0)
                     await attempt.make_room()
-        finally:
+        except BaseException:
             await pieces.aclose()
+            raise
 
     def _failure(self, attempt: Attempt, error: Exception) -> RunFailed:
         run = as_uuid(attempt.order.run.id)

@@ -14,11 +14,13 @@ from forebay.core.codec import Entry
 from forebay.core.errors import DatabaseUnavailable
 from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, RunNumber
-from forebay.ports.log import PAGE_ENTRIES, EventLog
+from forebay.core.paging import PAGE_ENTRIES
+from forebay.ports.log import EventLog
 
 _RING_ENTRIES = 2_000
 _RING_BYTES = 1024 * 1024
 _RETRY_SECONDS = 0.5
+_ALL = 1 << 62
 
 
 class Page(NamedTuple):
@@ -26,6 +28,13 @@ class Page(NamedTuple):
 
     entries: Sequence[Entry]
     committed: bool
+
+
+class _Gap(NamedTuple):
+    """Entries of a run that are in the log but not here: those after a number, until another."""
+
+    after: int
+    until: int
 
 
 class Topic:
@@ -40,6 +49,14 @@ class Topic:
         self.end: int | None = None if self.committed else 0
         self.signals: set[asyncio.Event] = set()
         self._bytes = 0
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "Topic":
+        """A light run that has ended, and is not written yet."""
+        topic = cls()
+        for entry in entries:
+            topic.add(entry)
+        return topic
 
     def add(self, entry: Entry) -> None:
         """The next entry of a light run, which keeps all of its entries here."""
@@ -111,7 +128,7 @@ class Follower:
         self._topics: dict[RunId, Topic] = {}
         self._numbers: dict[RunNumber, Topic] = {}
         self._attendants: dict[RunNumber, Attendant] = {}
-        self._dirty: dict[RunNumber, int] = {}
+        self._dirty: dict[RunNumber, _Gap] = {}
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -132,22 +149,28 @@ class Follower:
     def interested(self) -> bool:
         return bool(self._numbers or self._attendants)
 
+    def followed(self) -> Mapping[RunNumber, int]:
+        known = {number: topic.end or 0 for number, topic in self._numbers.items()}
+        for number, attendant in self._attendants.items():
+            known[number] = min(attendant.last, known.get(number, attendant.last))
+        return known
+
     def moved(self, runs: Mapping[RunNumber, int]) -> None:
         for number, last in runs.items():
             if (topic := self._numbers.get(number)) is not None:
                 if topic.end is None:
                     topic.deliver(())
                 elif last > topic.end:
-                    self._look_at(number, topic.end)
+                    self._look_at(number, topic.end, last)
             attendant = self._attendants.get(number)
             if attendant is not None and last > attendant.last:
-                self._look_at(number, attendant.last)
+                self._look_at(number, attendant.last, last)
 
     def missed(self) -> None:
         for topic in self._numbers.values():
             topic.forget()
         for number, attendant in self._attendants.items():
-            self._look_at(number, attendant.last)
+            self._look_at(number, attendant.last, _ALL)
 
     def deliver(self, run: RunId, entries: Sequence[Entry]) -> None:
         """Entries this process has committed itself."""
@@ -163,8 +186,9 @@ class Follower:
         """The run is no longer under way here."""
         self._attendants.pop(number, None)
 
-    def _look_at(self, number: RunNumber, after: int) -> None:
-        self._dirty[number] = min(after, self._dirty.get(number, after))
+    def _look_at(self, number: RunNumber, after: int, until: int) -> None:
+        known = self._dirty.get(number, _Gap(after, until))
+        self._dirty[number] = _Gap(min(after, known.after), max(until, known.until))
         self._work.set()
 
     async def _run(self) -> None:
@@ -173,14 +197,18 @@ class Follower:
             self._work.clear()
             dirty, self._dirty = self._dirty, {}
             try:
-                found = await self._log.read_many(dirty)
+                found = await self._log.read_many(
+                    {number: gap.after for number, gap in dirty.items()}
+                )
             except DatabaseUnavailable:
-                for number, after in dirty.items():
-                    self._look_at(number, after)
+                for number, gap in dirty.items():
+                    self._look_at(number, *gap)
                 await self._clock.sleep(_RETRY_SECONDS)
                 continue
             for number, entries in found.items():
                 self._tell(number, entries)
+                if entries and entries[-1].number < dirty[number].until:
+                    self._look_at(number, entries[-1].number, dirty[number].until)
 
     def _tell(self, number: RunNumber, entries: Sequence[Entry]) -> None:
         if (topic := self._numbers.get(number)) is not None:

@@ -10,9 +10,19 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from forebay.core.clock import Clock
-from forebay.core.codec import MAX_EVENT_BYTES, Entry, Object, offload
+from forebay.core.codec import MAX_EVENT_BYTES, Entry, Object, Said, encode_event, offload, restore
 from forebay.core.errors import BacklogFull, ForebayError
-from forebay.core.events import FINAL_TYPES, TYPES, Event, OutputChunk
+from forebay.core.events import (
+    FINAL_TYPES,
+    TYPES,
+    CancelRequested,
+    Event,
+    ObjectRef,
+    OutputChunk,
+    RunStarted,
+    RunSubmitted,
+    RunSucceeded,
+)
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.run import Fold, move_of
 from forebay.ports.store import Append, Appended, Outcome
@@ -23,7 +33,8 @@ from .follow import Follower, Topic
 ROOM_ENTRIES = 2_000
 ROOM_BYTES = 1024 * 1024
 _BACKLOG_BYTES = 64 * 1024 * 1024
-_SMALL_CHUNK = 32 * 1024  # characters: encoded, they can not reach MAX_EVENT_BYTES
+SMALL_CHARACTERS = 32 * 1024  # encoded, so many cannot reach MAX_EVENT_BYTES
+_ALWAYS_SMALL = frozenset({RunStarted, RunSucceeded, CancelRequested})
 
 
 class Recorder(Protocol):
@@ -35,7 +46,7 @@ class Recorder(Protocol):
         ...
 
     @property
-    def final(self) -> Entry | None:
+    def final(self) -> Entry | Said | None:
         """The entry that ended the run."""
         ...
 
@@ -48,42 +59,83 @@ class Recorder(Protocol):
         """Take the next event. Raises EventTooLarge, BacklogFull, or why the log takes no more."""
         ...
 
+    def chunk(self, text: str) -> None:
+        """Take a piece of the answer, of at most SMALL_CHARACTERS."""
+        ...
+
 
 class LightRecorder:
-    """The log of a light run: all of it, here."""
+    """The log of a light run: all of it, here. Entries are made only if somebody follows."""
 
     def __init__(self, clock: Clock, attempt: int) -> None:
+        self.log: list[Said] = []
+        self.objects: list[Object] = []
         self._clock = clock
         self._attempt = attempt
         self._bytes = 0
-        self.topic = Topic()
-        self.entries = self.topic.ring
-        self.objects: list[Object] = []
+        self._topic: Topic | None = None
 
     @property
     def last(self) -> int:
-        return len(self.entries)
+        return len(self.log)
 
     @property
-    def final(self) -> Entry | None:
-        last = self.entries[-1]
-        return last if last.type in FINAL_TYPES else None
+    def final(self) -> Said | None:
+        last = self.log[-1]
+        return last if TYPES[type(last.event)] in FINAL_TYPES else None
 
     @property
     def has_room(self) -> bool:
-        return len(self.entries) < ROOM_ENTRIES and self._bytes < ROOM_BYTES
+        return len(self.log) < ROOM_ENTRIES and self._bytes < ROOM_BYTES
+
+    @property
+    def topic(self) -> Topic:
+        """Where the run is followed."""
+        if self._topic is None:
+            self._topic = Topic.of(self.entries())
+        return self._topic
+
+    @property
+    def is_followed(self) -> bool:
+        return self._topic is not None
+
+    def entries(self, after: int = 0) -> list[Entry]:
+        """The entries after a number."""
+        return [
+            Entry(number, said.attempt, said.time, event=said.event)
+            for number, said in enumerate(self.log[after:], after + 1)
+        ]
+
+    def fold(self) -> Fold:
+        """What the log adds up to, with the values that stand beside it."""
+        beside = {stored.id: stored for stored in self.objects}
+        fold = Fold()
+        for said in self.log:
+            named: ObjectRef | None = getattr(said.event, "stored", None) if beside else None
+            fold.apply(restore(said.event, beside[named.object]) if named else said.event)
+        return fold
 
     def record(self, event: Event, reason: str | None = None) -> None:
         del reason
-        number = len(self.entries) + 1
-        entry = Entry(number, self._attempt, self._clock.now(), event=event)
-        if type(event) is OutputChunk and len(event.text) <= _SMALL_CHUNK:
-            self._bytes += len(event.text)
-        else:
-            entry, objects = fit(entry)
+        self.say(self._attempt, event)
+
+    def chunk(self, text: str) -> None:
+        self._bytes += len(text)
+        said = Said(self._attempt, self._clock.now(), OutputChunk(text))
+        self.log.append(said)
+        if self._topic is not None:
+            self._topic.add(Entry(len(self.log), self._attempt, said.time, event=said.event))
+
+    def say(self, attempt: int, event: Event) -> None:
+        """Take an event of somebody who may be another than the attempt."""
+        if not _is_small(event):
+            event, objects = fit(event)
             self.objects.extend(objects)
-            self._bytes += len(entry.data)
-        self.topic.add(entry)
+            self._bytes += len(encode_event(event)) + sum(len(each.data) for each in objects)
+        said = Said(attempt, self._clock.now(), event)
+        self.log.append(said)
+        if self._topic is not None:
+            self._topic.add(Entry(len(self.log), attempt, said.time, event=event))
 
 
 class DurableRecorder:
@@ -146,16 +198,23 @@ class DurableRecorder:
             raise self._refused
         if self._bytes > _BACKLOG_BYTES and TYPES[type(event)] not in FINAL_TYPES:
             raise BacklogFull
-        entry, objects = fit(Entry(self._next, self._attempt, self._clock.now(), event=event))
+        entry = Entry(self._next, self._attempt, self._clock.now(), event=event)
+        if len(entry.data) > MAX_EVENT_BYTES:
+            smaller, objects = fit(event)
+            entry = Entry(self._next, self._attempt, entry.time, event=smaller)
+            self._objects.extend(objects)
+            self._bytes += sum(len(each.data) for each in objects)
         self._next += 1
         self._pending.append(entry)
-        self._objects.extend(objects)
-        self._bytes += len(entry.data) + sum(len(stored.data) for stored in objects)
+        self._bytes += len(entry.data)
         self._reason = reason or self._reason
         if self.fold is not None:
             self.fold.apply(event)
         if not self._flying:
             self._committer.append_for(self)
+
+    def chunk(self, text: str) -> None:
+        self.record(OutputChunk(text))
 
     def admitted(self, number: RunNumber) -> None:
         """The run has its number now: what was recorded meanwhile can be written."""
@@ -222,9 +281,17 @@ class DurableRecorder:
             entry.number = number
 
 
-def fit(entry: Entry) -> tuple[Entry, list[Object]]:
-    """Make an entry small enough for the log, by moving its large value beside it."""
-    if len(entry.data) <= MAX_EVENT_BYTES:
-        return entry, []
-    event, stored = offload(entry.event)
-    return Entry(entry.number, entry.attempt, entry.time, event=event), [stored]
+def fit(event: Event) -> tuple[Event, list[Object]]:
+    """Make an event small enough for the log, by moving its large value beside it."""
+    if len(encode_event(event)) <= MAX_EVENT_BYTES:
+        return event, []
+    smaller, stored = offload(event)
+    return smaller, [stored]
+
+
+def _is_small(event: Event) -> bool:
+    # Nearly every event surely fits, and encoding each of them to see would cost more than it.
+    if isinstance(event, RunSubmitted):
+        plain = isinstance(event.input, str) and not event.metadata
+        return plain and len(str(event.input)) <= SMALL_CHARACTERS
+    return type(event) in _ALWAYS_SMALL

@@ -4,14 +4,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
 from forebay.core.caller import Caller
 from forebay.core.clock import Clock
-from forebay.core.codec import Entry, restore
+from forebay.core.codec import Entry, pack, restore, unpack
 from forebay.core.codec import Object as StoredObject
 from forebay.core.errors import (
     Conflict,
@@ -27,6 +26,7 @@ from forebay.core.events import CancelRequested, Event, RunInterrupted, RunStart
 from forebay.core.grant import Grant
 from forebay.core.ids import RunId, RunNumber, new_run_id
 from forebay.core.json import Json
+from forebay.core.paging import PAGE_ENTRIES, page
 from forebay.core.run import Fold, Run, Status, move_of
 from forebay.ports.agent import Agent
 from forebay.ports.executor import Executor
@@ -46,8 +46,8 @@ from forebay.ports.store import (
 from .attempt import Attempt, Order, cancelled_by
 from .commit import Committer
 from .execute import Execution
-from .follow import Follower, Page
-from .recorder import DurableRecorder, LightRecorder, fit
+from .follow import Follower, Page, Topic
+from .recorder import DurableRecorder, LightRecorder
 
 LEASE_SECONDS = 9.0
 _PROMOTION_RETRY_SECONDS = 0.5
@@ -56,8 +56,7 @@ _STOP_SECONDS = 10.0
 log = logging.getLogger("forebay.runs")
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """A run that somebody may start: everything was checked."""
 
     agent: Agent
@@ -102,10 +101,11 @@ class Runs:
         self._execution = execution
         self._clock = clock
         self._holder = holder
+        self._started = RunStarted(executor.name, holder)
         self._keeps_light = keep_light
         self._on_end = on_end
         self._live: dict[RunId, Attempt] = {}
-        self._kept: dict[RunId, asyncio.Event] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None  # asking for it is a system call
         self.closed_by: ForebayError | None = None
         """Why no run may be started now."""
         self.committer = Committer(storage, clock)
@@ -116,17 +116,18 @@ class Runs:
 
     def open(self) -> None:
         """Begin to write and to listen."""
+        self._loop = asyncio.get_running_loop()
         self.committer.start()
         self.follower.start()
 
     async def aclose(self) -> None:
         """End every run under way here, write everything down, stop."""
         self.stop()
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._executor.aclose()
-        except TimeoutError:
-            log.warning("%d runs did not end in time", self.under_way)
+        tasks = [attempt.task for attempt in self._live.values() if attempt.task]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP_SECONDS)
+            if late:
+                log.warning("%d runs did not end in time", len(late))
         await self.committer.aclose()
         await self.follower.aclose()
 
@@ -139,7 +140,7 @@ class Runs:
     @property
     def under_way(self) -> int:
         """Runs that this process executes now."""
-        return sum(not attempt.is_ended for attempt in self._live.values())
+        return len(self._live)
 
     @property
     def holds_leases(self) -> bool:
@@ -149,7 +150,7 @@ class Runs:
     # --- starting -------------------------------------------------------------------------------
 
     async def start(self, start: Start) -> Attempt | RunId:
-        """Admit and launch a run. A run id means: the key named this run, which exists already."""
+        """Admit a run, which is then to be executed. A run id means: the key named this one."""
         if self.closed_by is not None:
             raise self.closed_by
         now = self._clock.now()
@@ -182,7 +183,7 @@ class Runs:
                 start.trace,
             )
         )
-        recorder.record(RunStarted(self._executor.name, self._holder))
+        recorder.say(1, self._started)
         order = Order(run, start.agent, start.value, start.caller, start.grant)
         attempt = Attempt(order, recorder, self.make_durable, start.trace)
         if start.durable:
@@ -190,8 +191,16 @@ class Runs:
             if joined is not None:
                 return joined
         self._live[run.id] = attempt
-        attempt.started_as(self._executor.launch(self._execute(attempt)))
         return attempt
+
+    def launch(self, attempt: Attempt) -> None:
+        """Execute an attempt in a task of its own."""
+        attempt.task = self._executor.launch(self._execute(attempt))
+
+    async def execute_here(self, attempt: Attempt) -> None:
+        """Execute an attempt in the task of whoever waits for it; returns when it has ended."""
+        attempt.task = asyncio.current_task(self._loop)
+        await self._execute(attempt)
 
     async def make_durable(self, attempt: Attempt) -> None:
         """Turn a light run into a durable one: it lasts, it is large, or somebody needs it to."""
@@ -228,7 +237,7 @@ class Runs:
         attempt.recorder = recorder
         try:
             outcome = await self.committer.write(
-                Admit(run, list(light.entries), key, LEASE_SECONDS, light.objects)
+                Admit(run, light.entries(), key, LEASE_SECONDS, light.objects)
             )
         except DatabaseUnavailable:
             attempt.recorder = light
@@ -236,7 +245,8 @@ class Runs:
         if isinstance(outcome, Joined):
             return outcome.run
         assert isinstance(outcome, Admitted)
-        self.follower.adopt(run.id, outcome.number, light.topic)
+        if light.is_followed:
+            self.follower.adopt(run.id, outcome.number, light.topic)
         self.follower.attend(outcome.number, attempt)
         recorder.admitted(outcome.number)
         return None
@@ -257,26 +267,14 @@ class Runs:
             await recorder.ended.wait()
             if recorder.number is not None:
                 self.follower.leave(recorder.number)
-            del self._live[attempt.order.run.id]
+        del self._live[attempt.order.run.id]
         attempt.end()
         run = attempt.run
         self.ended[run.status] += 1
         if self._on_end is not None:
             self._on_end(run, attempt.trace)
-        if isinstance(recorder, LightRecorder):
-            self._keep(run, recorder)
-
-    def _keep(self, run: Run, recorder: LightRecorder) -> None:
-        def kept() -> None:
-            del self._live[run.id]
-            waiting = self._kept.pop(run.id, None)
-            if waiting:
-                waiting.set()
-
-        if self._keeps_light:
-            self.committer.keep(Keep(run, recorder.entries, recorder.objects), kept)
-        else:
-            kept()
+        if isinstance(recorder, LightRecorder) and self._keeps_light:
+            self.committer.keep(Keep(run, pack(recorder.log), recorder.objects))
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -288,18 +286,17 @@ class Runs:
         """The run with this id. Raises RunNotFound."""
         attempt = self._live.get(run)
         if attempt is not None and attempt.promotion is not None:
-            await asyncio.shield(attempt.promotion)
-        attempt = self._light(run)
-        found = attempt.run if attempt else await self._storage.find(run)
+            await asyncio.shield(attempt.promotion)  # it has no number yet
+        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
+            return attempt.run
+        keep = self.committer.keeping(run)
+        found = keep.run if keep is not None else await self._storage.find(run)
         if found is None:
             raise RunNotFound
         return found
 
     async def view(self, run: Run) -> View:
         """The run, with what its log adds up to now."""
-        attempt = self._light(run.id)
-        if attempt is not None and (fold := attempt.fold()) is not None:
-            return View(attempt.run, fold)
         fold, last = Fold(), 0
         while entries := await self.read(run, after=last):
             for entry in entries:
@@ -308,47 +305,56 @@ class Runs:
         return View(run, fold)
 
     async def read(
-        self, run: Run, *, after: int, limit: int | None = None, types: Sequence[str] | None = None
+        self,
+        run: Run,
+        *,
+        after: int,
+        limit: int = PAGE_ENTRIES,
+        types: Sequence[str] | None = None,
     ) -> Sequence[Entry]:
         """A page of a run's entries."""
-        attempt = self._light(run.id)
-        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
-            entries = attempt.recorder.entries[after:]
-            shown = [e for e in entries if types is None or e.type in types or e is entries[-1]]
-            return shown[:limit]
-        return await self._storage.read(_number(run), after=after, limit=limit or 1000, types=types)
+        light, keep = self._light(run.id), self.committer.keeping(run.id)
+        if light is not None:
+            return page(light.entries(after), limit, types)
+        if keep is not None:
+            return page(unpack(keep.log)[after:], limit, types)
+        return await self._storage.read(_number(run), after=after, limit=limit, types=types)
 
     def follow(
         self, run: Run, after: int, types: Sequence[str] | None = None
     ) -> AsyncGenerator[Page]:
         """The run's entries after a number, as they come. Close the generator when done."""
-        attempt = self._light(run.id)
-        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
-            return self.follower.follow(run.id, attempt.recorder.topic, after, types)
-        return self.follower.follow(run.id, _number(run), after, types)
+        light, keep = self._light(run.id), self.committer.keeping(run.id)
+        if light is not None:
+            where = light.topic
+        elif keep is not None:
+            where = Topic.of(unpack(keep.log))
+        else:
+            where = _number(run)
+        return self.follower.follow(run.id, where, after, types)
 
     async def read_object(self, run: Run, object_id: str) -> bytes:
         """A value that stands beside the run's log, as JSON. Raises ObjectNotFound."""
-        attempt = self._light(run.id)
-        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
-            for stored in attempt.recorder.objects:
-                if stored.id == object_id:
-                    return stored.data
-        elif (data := await self._storage.read_object(_number(run), object_id)) is not None:
-            return data
-        raise ObjectNotFound
+        near = self._light(run.id) or self.committer.keeping(run.id)
+        if near is not None:
+            found = next((each.data for each in near.objects if each.id == object_id), None)
+        else:
+            found = await self._storage.read_object(_number(run), object_id)
+        if found is None:
+            raise ObjectNotFound
+        return found
 
     async def list(self, query: RunQuery) -> Sequence[Run]:
         """A page of runs, newest first; light ones that are not written yet included."""
-        stored = await self._storage.list(query)
-        known = {run.id for run in stored}
-        light = [
+        here = [  # before the database is asked: meanwhile they may be written
             attempt.run
             for attempt in self._live.values()
             if isinstance(attempt.recorder, LightRecorder)
-            and attempt.order.run.id not in known
-            and query.matches(attempt.run)
         ]
+        here.extend(keep.run for keep in self.committer.all_keeping())
+        stored = await self._storage.list(query)
+        known = {run.id for run in stored}
+        light = [run for run in here if run.id not in known and query.matches(run)]
         if not light:
             return stored
         merged = sorted([*stored, *light], key=lambda run: run.id, reverse=True)
@@ -362,20 +368,21 @@ class Runs:
         data = await self.read_object(run, stored.object)
         return restore(event, StoredObject(stored.object, data))
 
-    def _light(self, run: RunId) -> Attempt | None:
+    def _light(self, run: RunId) -> LightRecorder | None:
         attempt = self._live.get(run)
-        return attempt if attempt and isinstance(attempt.recorder, LightRecorder) else None
+        recorder = attempt.recorder if attempt else None
+        return recorder if isinstance(recorder, LightRecorder) else None
 
     # --- ending ---------------------------------------------------------------------------------
 
     async def cancel(self, run: Run, by: str) -> None:
         """Ask a run to end. Raises RunFinished."""
         request = CancelRequested(by)
-        attempt = self._light(run.id)
-        if attempt is not None:
+        attempt, light = self._live.get(run.id), self._light(run.id)
+        if attempt is not None and light is not None:
             if attempt.is_closing:
                 raise RunFinished
-            attempt.recorder.record(request)
+            light.say(CONTROL, request)
             attempt.interrupt(cancelled_by(by))
             return
         await self.control(run, request)
@@ -384,7 +391,7 @@ class Runs:
         """Write into a run's log without being its attempt. Raises RunFinished, StaleAttempt."""
         now = self._clock.now()
         entries = [
-            fit(Entry(number, CONTROL, now, event=event))[0]
+            Entry(number, CONTROL, now, event=event)
             for number, event in enumerate(events, run.last + 1)
         ]
         reason = getattr(events[-1], "reason", None)
@@ -404,8 +411,7 @@ class Runs:
         """Forget a finished run. Raises RunUnfinished."""
         if not run.is_finished:
             raise RunUnfinished
-        if run.id in self._live:
-            await self._kept.setdefault(run.id, asyncio.Event()).wait()
+        await self.committer.kept(run.id)
         await self._storage.delete(run.id)
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import msgspec
 
 from forebay.core.clock import Clock, Millis
-from forebay.core.codec import Entry
+from forebay.core.codec import Entry, unpack
 from forebay.core.errors import KeyReused, RunFinished, RunNotFound, RunUnfinished, StaleAttempt
 from forebay.core.ids import RunId, RunNumber
+from forebay.core.paging import PAGE_ENTRIES, page
 from forebay.core.run import FINISHED, Run
-from forebay.ports.log import PAGE_ENTRIES, Listener
+from forebay.ports.log import Listener
 from forebay.ports.store import (
     CONTROL,
     Admit,
@@ -19,12 +20,11 @@ from forebay.ports.store import (
     Appended,
     IdempotencyKey,
     Joined,
+    Keep,
     Outcome,
     RunQuery,
     Write,
 )
-
-from .paging import page
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ class MemoryStorage:
         self._next += 1
         self._runs[number] = msgspec.structs.replace(write.run, number=number)
         self._numbers[write.run.id] = number
-        self._entries[number] = list(write.entries)
+        self._entries[number] = (
+            unpack(write.log) if isinstance(write, Keep) else list(write.entries)
+        )
         self._objects |= {(number, stored.id): stored.data for stored in write.objects}
         if isinstance(write, Admit):
             self._leases[number] = self._clock.boot() + write.lease_seconds * 1000

@@ -13,8 +13,9 @@ Words of the form `key=value` are directives and are not repeated:
 
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable
-from dataclasses import dataclass, field
 from itertools import cycle, islice
+
+import msgspec
 
 from forebay.authoring import FunctionAgent, make_agent
 from forebay.core.clock import Clock
@@ -48,17 +49,18 @@ def make_echo(clock: Clock) -> FunctionAgent:
     return make_agent(echo, "echo", "Repeats its input, word by word")
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """What an input asks echo to do."""
 
     words: tuple[str, ...]
-    numbers: dict[str, int] = field(default_factory=dict[str, int])
+    numbers: dict[str, int] = {}
     fail: str | None = None
 
     @classmethod
     def read(cls, text: str) -> "Script":
         """Tell words from directives. Raises InvalidInput for a number that is out of bounds."""
+        if "=" not in text:
+            return cls(tuple(_PIECE.findall(text)))
         words: list[str] = []
         numbers: dict[str, int] = {}
         fail: str | None = None

@@ -14,7 +14,9 @@ _YEAR = 366 * 86_400
 class RunBody(pydantic.BaseModel):
     """A run to start."""
 
-    model_config = pydantic.ConfigDict(extra="forbid")
+    model_config = pydantic.ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"input": "Hello, who is there?"}]}
+    )
 
     input: Json = Field(description="What the agent is given: text, messages, or an object.")
     agent: str | None = Field(None, description="Which agent; without it, the default agent.")

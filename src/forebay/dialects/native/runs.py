@@ -10,10 +10,13 @@ from forebay.core.errors import (
     BadCursor,
     BadJson,
     BodyTooLarge,
+    DiskFull,
     InvalidBody,
+    InvalidInput,
     InvalidQuery,
     KeyReused,
     MalformedId,
+    NoDefaultAgent,
     ObjectNotFound,
     RunFinished,
     RunNotFound,
@@ -65,10 +68,10 @@ class RunRoutes:
             session=body.session,
             metadata=body.metadata,
             deadline_seconds=body.deadline_seconds,
-            trace=request.trace,
+            trace=request.trace.decode(),
             idempotency_key=key,
             request=body.model_dump(mode="json") if key is not None else None,
-            folded=body.mode == "wait",
+            waits=body.mode == "wait",
         )
         started = await self._desk.start(submission, self._caller(request))
         match body.mode:
@@ -119,7 +122,7 @@ class RunRoutes:
 
     async def cancel(self, request: Request) -> Answer:
         started = await self._desk.cancel(_run_id(request), self._caller(request))
-        await started.wait(_CANCEL_WAIT_SECONDS, request.disconnected)
+        await started.ended(_CANCEL_WAIT_SECONDS)
         run, fold = await started.view()
         return Response(encode_json(run_model(run, fold)), 200 if run.is_finished else 202)
 
@@ -130,15 +133,12 @@ class RunRoutes:
     # --- answers --------------------------------------------------------------------------------
 
     async def _wait(self, request: Request, started: Started, seconds: float) -> Answer:
-        match await started.wait(seconds, request.disconnected):
-            case "ended":
-                return await _shown(started, 200)
-            case "late":
-                await started.make_durable()
-                return await _shown(started, 202)
-            case "gone":
-                started.abandon()
-                return empty(204)  # nobody reads it
+        async def late() -> None:
+            await request.answer_now(await _shown(started, 202))
+
+        if await started.wait(seconds, late, request.disconnected):
+            return await _shown(started, 200)
+        return empty(204)  # he was answered meanwhile, or has left
 
     def _stream(self, request: Request, started: Started) -> Answer:
         return EventStream(
@@ -172,7 +172,8 @@ class RunRoutes:
 
 async def _shown(started: Started, status: int) -> Response:
     run, fold = await started.view()
-    return Response(encode_json(run_model(run, fold)), status, headers=_place(run.id))
+    shown = run_model(run, fold)
+    return Response(encode_json(shown), status, headers=_place(run.id) if status == 202 else None)
 
 
 async def _blocks(pages: AsyncGenerator[Page]) -> AsyncGenerator[bytes]:
@@ -225,6 +226,11 @@ _KEY_HEADER = {
 }
 _CURSOR_HEADER = {"Last-Event-ID": "Only events after this number; wins over `after`."}
 _ONE_RUN = "The run"
+_WHICH = {"run": "The run's id: a UUID, also without hyphens or as a ULID."}
+_PLACE = {
+    "Location": "Where the run is; in a 202, and before a stream.",
+    "X-Run-Id": "The run's id; in a 202, and before a stream.",
+}
 
 
 def run_routes(routes: RunRoutes) -> list[Route]:
@@ -242,16 +248,22 @@ def run_routes(routes: RunRoutes) -> list[Route]:
             body=RunBody,
             headers=_KEY_HEADER,
             answers={
-                200: Body("The finished run, or its events", RunModel, also=(_EVENTS,)),
-                202: Body("The run goes on in the background", RunModel),
+                200: Body(
+                    "The finished run, or its events", RunModel, also=(_EVENTS,), headers=_PLACE
+                ),
+                202: Body("The run goes on in the background", RunModel, headers=_PLACE),
             },
             raises=(
                 BadJson,
                 InvalidBody,
                 AgentNotFound,
+                NoDefaultAgent,
+                InvalidInput,
                 KeyReused,
                 BodyTooLarge,
                 UnsupportedMediaType,
+                Stopping,
+                DiskFull,
             ),
         ),
         Route(
@@ -269,6 +281,7 @@ def run_routes(routes: RunRoutes) -> list[Route]:
         Route(
             method="GET",
             path="/api/runs/{run}",
+            path_values=_WHICH,
             handler=routes.show,
             access="anonymous unless auth is required",
             errors=problem_response,
@@ -280,6 +293,7 @@ def run_routes(routes: RunRoutes) -> list[Route]:
         Route(
             method="GET",
             path="/api/runs/{run}/events",
+            path_values=_WHICH,
             handler=routes.events,
             access="anonymous unless auth is required",
             errors=problem_response,
@@ -298,6 +312,7 @@ def run_routes(routes: RunRoutes) -> list[Route]:
         Route(
             method="GET",
             path="/api/runs/{run}/objects/{object}",
+            path_values=_WHICH | {"object": "The id in an event's `stored`."},
             handler=routes.object,
             access="anonymous unless auth is required",
             errors=problem_response,
@@ -309,6 +324,7 @@ def run_routes(routes: RunRoutes) -> list[Route]:
         Route(
             method="POST",
             path="/api/runs/{run}/cancel",
+            path_values=_WHICH,
             handler=routes.cancel,
             access="anonymous unless auth is required",
             errors=problem_response,
@@ -323,6 +339,7 @@ def run_routes(routes: RunRoutes) -> list[Route]:
         Route(
             method="DELETE",
             path="/api/runs/{run}",
+            path_values=_WHICH,
             handler=routes.delete,
             access="anonymous unless auth is required",
             errors=problem_response,

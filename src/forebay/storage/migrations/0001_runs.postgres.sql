@@ -22,9 +22,10 @@ CREATE TABLE forebay.run (
     expiry_seconds bigint  NOT NULL,
     expires        bigint,
     log            bytea
-);
+) WITH (fillfactor = 60);  -- every append changes its run's row: room for that on the same page
 
-CREATE INDEX run_unfinished ON forebay.run (status, lease_until) WHERE finished IS NULL;
+-- Of columns that never change while a run is unfinished, so that its row is all there is to write.
+CREATE INDEX run_unfinished ON forebay.run (number) WHERE finished IS NULL;
 CREATE INDEX run_expires ON forebay.run (expires) WHERE expires IS NOT NULL;
 CREATE INDEX run_session ON forebay.run (tenant, session, id) WHERE session IS NOT NULL;
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import apsw
 
-from forebay.core.errors import DatabaseUnavailable, DiskFull, ForeignDatabase
+from forebay.core.errors import DatabaseUnavailable, DiskFull, ForeignDatabase, StartError
 
 SqlValue: TypeAlias = None | int | float | bytes | str
 Row: TypeAlias = tuple[SqlValue, ...]
@@ -54,7 +54,7 @@ class Connection:
         cursor = self._apsw.execute(sql, values)  # pyright: ignore[reportUnknownMemberType]
         for row in cursor:
             rows.append(row)
-            size += len(row[-1])  # pyright: ignore[reportArgumentType] -- a blob
+            size += len(row[-1])  # a blob
             if size > most:
                 cursor.close()
                 break
@@ -99,6 +99,12 @@ class Connection:
             while not backup.done:
                 backup.step(1000)
 
+    def become(self, path: Path) -> None:
+        """Replace everything by what another file holds, which is only read."""
+        with closing(_untouched(path)) as file, self._apsw.backup("main", file, "main") as backup:
+            while not backup.done:
+                backup.step(1000)
+
     def _begin(self) -> None:
         # SQLite's own waiting starts at a millisecond and grows; between writers that hold the
         # lock for a fraction of one, retrying at once keeps the slowest of four under 40 ms.
@@ -117,13 +123,11 @@ class Connection:
 
 def refuse_foreign_file(path: Path) -> None:
     """Look at a file without touching it. Raises ForeignDatabase if it is not ours and not empty."""
-    if not path.exists() or path.stat().st_size == 0:
+    if _is_empty(path):
         return
     advice = f"{path} is not a Forebay database. Choose another file, for example --db ./forebay.db"
-    uri = f"file:{quote(str(path))}?immutable=1"
-    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     try:
-        with closing(apsw.Connection(uri, flags=flags)) as connection:
+        with closing(_untouched(path)) as connection:
             application = connection.pragma("application_id")  # pyright: ignore[reportUnknownMemberType]
             tables = connection.execute("SELECT count(*) FROM sqlite_schema").get  # pyright: ignore[reportUnknownMemberType]
     except apsw.NotADBError as error:
@@ -132,6 +136,28 @@ def refuse_foreign_file(path: Path) -> None:
         raise DatabaseUnavailable(f"{path} cannot be read: {error}") from error
     if application != APPLICATION_ID and tables:
         raise ForeignDatabase(advice)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a database. Raises StartError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"{path.parent} cannot be created: {error.strerror}.") from error
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        if path.is_dir():
+            raise ForeignDatabase(f"{path} is a folder, not a database.")
+        return not path.exists() or path.stat().st_size == 0
+    except OSError as error:
+        raise StartError(f"{path} cannot be opened: {error.strerror}.") from error
+
+
+def _untouched(path: Path) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    return apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags)
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from forebay.core.clock import Clock, Millis, boot_id
 from forebay.core.codec import Entry, unpack
 from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, RunNumber
+from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
 from forebay.core.run import Run
-from forebay.ports.log import PAGE_BYTES, PAGE_ENTRIES
 from forebay.ports.store import RunQuery
-from forebay.storage.paging import page
 
 from .connection import Connection, SqlValue
 from .rows import RUN_COLUMNS, read_run

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -13,11 +14,12 @@ from forebay.core.clock import Clock, Millis
 from forebay.core.codec import Entry
 from forebay.core.errors import DatabaseUnavailable, DiskFull
 from forebay.core.ids import RunId, RunNumber
+from forebay.core.paging import PAGE_ENTRIES
 from forebay.core.run import Run
-from forebay.ports.log import PAGE_ENTRIES, Listener
+from forebay.ports.log import Listener
 from forebay.ports.store import Outcome, RunQuery, Write
 
-from .connection import Connection, refuse_foreign_file, translated_errors
+from .connection import Connection, make_folder, refuse_foreign_file, translated_errors
 from .doorbell import Doorbell
 from .forgetting import Forgetter
 from .migrate import migrate
@@ -67,7 +69,7 @@ class SqliteStorage:
 
     def _open(self) -> None:
         refuse_foreign_file(self.path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         with translated_errors():
             write = Connection(self.path)
             write.wait_ourselves()
@@ -176,16 +178,12 @@ class SqliteStorage:
         return written
 
     async def _write(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._writing, lambda: _translated(call, *args, **kwargs)
-        )
+        return await _in(self._writing, partial(call, *args, **kwargs))
 
     async def _read(self, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._reading, lambda: _translated(call, *args, **kwargs)
-        )
+        return await _in(self._reading, partial(call, *args, **kwargs))
 
 
-def _translated(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+async def _in(thread: ThreadPoolExecutor, call: Callable[[], _T]) -> _T:
     with translated_errors():
-        return call(*args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(thread, call)

@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 import apsw
 
 from forebay.core.clock import Clock, boot_id
-from forebay.core.codec import Entry, Object, pack
+from forebay.core.codec import Entry, Object
 from forebay.core.errors import ForebayError, KeyReused, RunFinished, RunNotFound, StaleAttempt
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.run import FINISHED
@@ -292,7 +292,7 @@ def _run_row(write: Admit | Keep, boot: int) -> Row:
         run.finished,
         run.expiry_seconds,
         run.expires,
-        pack(write.entries) if isinstance(write, Keep) else None,
+        write.log if isinstance(write, Keep) else None,
     )
 
 

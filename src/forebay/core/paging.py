@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from forebay.core.codec import Entry
-from forebay.core.events import FINAL_TYPES
-from forebay.ports.log import PAGE_BYTES
+from .codec import Entry
+from .events import FINAL_TYPES
+
+PAGE_ENTRIES = 1_000
+PAGE_BYTES = 1024 * 1024
 
 
 def page(entries: Sequence[Entry], limit: int, types: Sequence[str] | None) -> list[Entry]:

@@ -1,0 +1,1 @@
+"""The benchmark program: our server and the ceilings side by side, as ratios of one run."""

@@ -1,0 +1,154 @@
+"""The web server around an application: from its sockets to the last frame of its last stream."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import uvicorn
+
+from forebay.app import Application
+from forebay.core.errors import NoDefaultAgent
+from forebay.ports.agent import Agent
+
+from .banner import banner_of
+from .listen import Listening
+from .output import tell
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SLOW_SECONDS = 3.0
+_DATE_SECONDS = 1.0
+
+log = logging.getLogger("forebay.server")
+
+
+class Announcement:
+    """Says where the server is, when it can be used."""
+
+    def __init__(
+        self, application: Application, listening: Listening, *, as_json: bool, quiet: bool
+    ) -> None:
+        self._application = application
+        self._listening = listening
+        self._as_json = as_json
+        self._quiet = quiet
+
+    async def make(self) -> None:
+        """Wait until the database is open, and say it."""
+        try:
+            async with asyncio.timeout(_SLOW_SECONDS):
+                await self._application.opened.wait()
+        except TimeoutError:
+            log.warning("%s Trying again.", self._application.gate.closed_by)
+            await self._application.opened.wait()
+        if self._quiet:
+            log.info("started again")
+            return
+        agent, is_default = self._agent()
+        banner = banner_of(self._application.settings, self._listening, agent, named=not is_default)
+        tell(banner.text(), banner.json(), as_json=self._as_json)
+        sys.stdout.flush()
+
+    def _agent(self) -> tuple[Agent, bool]:
+        try:
+            return self._application.desk.default_agent(), True
+        except NoDefaultAgent:
+            return self._application.agents.all()[0], False
+
+
+class Server(uvicorn.Server):
+    """uvicorn, ended by a signal at once and within a bound."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._stop_seconds = application.settings.stop_seconds
+        self._woken = asyncio.Event()
+        super().__init__(
+            uvicorn.Config(
+                application.edge,
+                interface="asgi3",
+                http="httptools",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                # The other half is for what remains to be written down.
+                timeout_graceful_shutdown=max(1, round(self._stop_seconds / 2)),
+            )
+        )
+
+    async def run_until_stopped(self, listening: Listening, announcement: Announcement) -> None:
+        """Serve. Raises what makes the database unusable: StartError, MigrationNeeded."""
+        announcing = asyncio.create_task(announcement.make(), name="announce")
+        watching = asyncio.create_task(self._leave_when_stopped(), name="leave")
+        await self.serve(sockets=list(listening.sockets))
+        watching.cancel()
+        if self._application.fatal is not None or not announcing.done():
+            announcing.cancel()
+        await asyncio.wait({announcing, watching})
+        if self._application.fatal is not None:
+            raise self._application.fatal
+        if not announcing.cancelled():
+            announcing.result()
+
+    def leave_with(self, parent: int) -> None:
+        """Stop when the process at the other end of this pipe ends."""
+        asyncio.get_running_loop().add_reader(parent, self._parent_is_gone, parent)
+
+    # --- signals --------------------------------------------------------------------------------
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Listen to signals; when they were obeyed, the process ends as one that was told to."""
+        loop = asyncio.get_running_loop()
+
+        def obey(number: int, frame: FrameType | None) -> None:
+            del frame
+            if self.should_exit:
+                os._exit(128 + number)
+            self.should_exit = True
+            # Whatever holds the event loop then, even an agent that blocks it.
+            signal.setitimer(signal.ITIMER_REAL, self._stop_seconds)
+            loop.call_soon_threadsafe(self._stop)
+
+        before = {number: signal.signal(number, obey) for number in _SIGNALS}
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _give_up)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self) -> None:
+        self._application.stop()
+        self._woken.set()
+
+    def _parent_is_gone(self, parent: int) -> None:
+        asyncio.get_running_loop().remove_reader(parent)
+        signal.raise_signal(signal.SIGTERM)
+
+    async def _leave_when_stopped(self) -> None:
+        await self._application.stopped.wait()
+        self.should_exit = True
+        self._woken.set()
+
+    # --- uvicorn --------------------------------------------------------------------------------
+
+    async def main_loop(self) -> None:
+        """Wait to be stopped, and keep the time of the `Date` header."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), _DATE_SECONDS)
+
+
+def _give_up(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    print("forebay: the server did not end in time; leaving what is left", file=sys.stderr)
+    os._exit(1)

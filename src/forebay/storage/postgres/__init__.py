@@ -1,0 +1,1 @@
+"""PostgreSQL, through psycopg: any number of processes on any number of hosts."""

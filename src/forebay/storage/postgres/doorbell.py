@@ -1,0 +1,142 @@
+"""Telling the other processes what moved, and hearing it from them, through LISTEN and NOTIFY.
+
+Nobody notifies in the transaction that appends: committing notifications is a queue of one for the
+whole server. Each process tells what it has committed in a transaction of its own, at most every
+few milliseconds. A notification that is lost is made good by the safety poll.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from forebay.core.clock import Clock
+from forebay.core.errors import DatabaseUnavailable, Full
+from forebay.core.ids import RunNumber
+
+from .arrays import Texts
+from .connection import Connection, Connections, connect, execute, fetch, translated_errors
+
+_PAUSE_SECONDS = 0.005
+_RETRY_SECONDS = 0.5
+_FLUSH_SECONDS = 1.0
+_ECHO_SECONDS = 2.0
+_MOST_BYTES = 7_900  # PostgreSQL takes less than 8,000
+_MOST_RUNS = 2_000
+
+_LOOK = "look"
+
+# What is lost with the power is a ring: nobody needs to wait for the disk.
+_RING = b"""
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('forebay', ring)
+  FROM unnest($1::text[]) AS ring"""
+
+
+class NotHeard(Exception):
+    """What is notified does not arrive."""
+
+
+class Doorbell:
+    """Rings for what this process has committed, and knows its own rings."""
+
+    def __init__(self, connections: Connections, clock: Clock) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._name = secrets.token_hex(4)
+        self._moved: dict[RunNumber, int] = {}
+        self._work = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to ring."""
+        self._task = asyncio.create_task(self._run(), name="postgres-ring")
+
+    async def aclose(self) -> None:
+        """Ring for what is left, then stop."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._ring(self._moved)
+        except (DatabaseUnavailable, Full, TimeoutError):
+            pass  # the safety poll of the others will find it
+
+    def ring(self, runs: Mapping[RunNumber, int]) -> None:
+        """These runs have entries up to these numbers now."""
+        if runs:
+            self._moved.update(runs)
+            self._work.set()
+
+    async def hear(self, url: str) -> AsyncGenerator[Mapping[RunNumber, int] | None]:
+        """What other processes ring for, as it comes; None: look at everything. Begins with None.
+
+        Raises NotHeard if rings do not arrive here, DatabaseUnavailable if the server goes away.
+        """
+        with translated_errors():
+            connection = await connect(url)
+            try:
+                await execute(connection, b"LISTEN forebay")
+                await self._hear_ourselves(connection)
+                yield None
+                async with aclosing(connection.notifies()) as notifications:
+                    async for notification in notifications:
+                        name, _, told = notification.payload.partition(";")
+                        if name != self._name:
+                            yield _read(told)
+            finally:
+                await connection.close()
+
+    async def _hear_ourselves(self, connection: Connection) -> None:
+        await self._send([f"{self._name};"])
+        async with aclosing(connection.notifies(timeout=_ECHO_SECONDS)) as notifications:
+            async for notification in notifications:
+                if notification.payload == f"{self._name};":
+                    return
+        await execute(connection, b"UNLISTEN *")
+        raise NotHeard
+
+    async def _run(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            moved, self._moved = self._moved, {}
+            try:
+                await self._ring(moved)
+            except (DatabaseUnavailable, Full):
+                self._moved = moved | self._moved
+                self._work.set()
+                await self._clock.sleep(_RETRY_SECONDS)
+            else:
+                await self._clock.sleep(_PAUSE_SECONDS)
+
+    async def _ring(self, moved: Mapping[RunNumber, int]) -> None:
+        if moved:
+            await self._send([f"{self._name};{told}" for told in _write(moved)])
+
+    async def _send(self, rings: list[str]) -> None:
+        async with self._connections.one() as connection:
+            await fetch(connection, _RING, [Texts(rings)])
+
+
+def _write(moved: Mapping[RunNumber, int]) -> list[str]:
+    if len(moved) > _MOST_RUNS:
+        return [_LOOK]
+    rings: list[str] = []
+    size = _MOST_BYTES
+    for number, last in moved.items():
+        told = f"{number}:{last}"
+        size += len(told) + 1
+        if size > _MOST_BYTES:
+            rings.append(told)
+            size = len(told)
+        else:
+            rings[-1] += f",{told}"
+    return rings
+
+
+def _read(told: str) -> Mapping[RunNumber, int] | None:
+    if told == _LOOK:
+        return None
+    pairs = (pair.partition(":") for pair in told.split(",") if pair)
+    return {RunNumber(int(number)): int(last) for number, _, last in pairs}

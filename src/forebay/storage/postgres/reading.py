@@ -1,0 +1,151 @@
+"""The read path: one query each, answered in full before anybody else gets the connection."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from forebay.core.clock import Millis
+from forebay.core.codec import Entry, unpack
+from forebay.core.events import FINAL_TYPES
+from forebay.core.ids import RunId, RunNumber
+from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
+from forebay.core.run import Run
+from forebay.ports.store import RunQuery
+
+from .arrays import BigInts, RunIds, Texts
+from .connection import Connection, fetch
+from .rows import RUN_COLUMNS, read_run
+
+
+class Size(NamedTuple):
+    """How large our tables are, and when their oldest run was created."""
+
+    size_bytes: int
+    oldest_run: Millis | None
+
+
+async def find(connection: Connection, run: RunId) -> Run | None:
+    rows = await fetch(connection, _FIND, [RunIds([run])])
+    return read_run(rows[0]) if rows else None
+
+
+async def list_runs(connection: Connection, query: RunQuery) -> list[Run]:
+    filters: dict[str, object] = {
+        "tenant": query.tenant,
+        "caller": query.caller,
+        "status": query.status,
+        "agent": query.agent,
+        "session": query.session,
+    }
+    given = {name: value for name, value in filters.items() if value is not None}
+    tests = [f"{name} = ${at}" for at, name in enumerate(given, 2)]
+    values: list[object] = [query.limit, *given.values()]
+    if query.before is not None:
+        values.append(RunIds([query.before]))
+        tests.append(f"id < (${len(values)}::uuid[])[1]")
+    sql = (
+        f"SELECT {RUN_COLUMNS} FROM forebay.run WHERE {' AND '.join(tests)} "
+        "ORDER BY id DESC LIMIT $1"
+    )
+    return [read_run(row) for row in await fetch(connection, sql.encode(), values)]
+
+
+async def lost(connection: Connection, limit: int) -> list[Run]:
+    return [read_run(row) for row in await fetch(connection, _LOST, [limit])]
+
+
+async def read(
+    connection: Connection,
+    run: RunNumber,
+    after: int,
+    limit: int,
+    types: Sequence[str] | None,
+) -> list[Entry]:
+    if types is None:
+        rows = await fetch(connection, _PAGE, [run, after, limit])
+    else:
+        shown = Texts({*types, *FINAL_TYPES})
+        rows = await fetch(connection, _PAGE_OF_TYPES, [run, after, limit, shown])
+    if rows:
+        return _entries(rows)
+    packed = await fetch(connection, _PACKED, [run])
+    return page(unpack(packed[0][0])[after:], limit, types) if packed else []
+
+
+async def read_many(
+    connection: Connection, cursors: Mapping[RunNumber, int]
+) -> dict[RunNumber, list[Entry]]:
+    columns = [BigInts(cursors.keys()), BigInts(cursors.values())]
+    rows = await fetch(connection, _PAGES, columns)
+    found: dict[RunNumber, list[Entry]] = {run: [] for run in cursors}
+    for run, number, attempt, time, data in cast(
+        list[tuple[RunNumber, int, int, Millis, bytes]], rows
+    ):
+        found[run].append(Entry(number, attempt, time, data=data))
+    return found
+
+
+async def moved(connection: Connection, known: Mapping[RunNumber, int]) -> dict[RunNumber, int]:
+    """Which of these runs have entries after the known ones, and up to which number."""
+    rows = await fetch(connection, _MOVED, [BigInts(known.keys()), BigInts(known.values())])
+    return dict(cast(list[tuple[RunNumber, int]], rows))
+
+
+async def read_object(connection: Connection, run: RunNumber, object_id: str) -> bytes | None:
+    rows = await fetch(connection, _OBJECT, [run, object_id])
+    return cast(bytes, rows[0][0]) if rows else None
+
+
+async def size(connection: Connection) -> Size:
+    rows = await fetch(connection, _SIZE)
+    return Size(*rows[0])
+
+
+def _entries(rows: Sequence[tuple[object, ...]]) -> list[Entry]:
+    return [
+        Entry(number, attempt, time, data=data)
+        for number, attempt, time, data in cast(Sequence[tuple[int, int, Millis, bytes]], rows)
+    ]
+
+
+_FIND = f"SELECT {RUN_COLUMNS} FROM forebay.run WHERE id = ANY ($1)".encode()
+
+_LOST = f"""
+SELECT {RUN_COLUMNS} FROM forebay.run
+ WHERE finished IS NULL AND status = 'running' AND lease_until < now()
+ ORDER BY number LIMIT $1""".encode()
+
+_PACKED = b"SELECT log FROM forebay.run WHERE number = $1 AND log IS NOT NULL"
+
+_OBJECT = b"SELECT data FROM forebay.object WHERE run = $1 AND id = $2"
+
+# The server adds up the sizes, so that no more than a page's worth of bytes is ever sent.
+_BOUNDED = f"""
+SELECT seq, attempt, ts, data
+  FROM (SELECT *, sum(octet_length(data)) OVER (ORDER BY seq) - octet_length(data) AS before
+          FROM (SELECT seq, attempt, ts, data FROM forebay.event
+                 WHERE run = $1 AND seq > $2 %s ORDER BY seq LIMIT $3) AS event) AS page
+ WHERE before <= {PAGE_BYTES} ORDER BY seq"""
+
+_PAGE = (_BOUNDED % "").encode()
+_PAGE_OF_TYPES = (_BOUNDED % "AND type = ANY ($4)").encode()
+
+_PAGES = f"""
+SELECT cursor.run, page.*
+  FROM unnest($1::bigint[], $2::bigint[]) AS cursor (run, after) CROSS JOIN LATERAL (
+       SELECT seq, attempt, ts, data
+         FROM (SELECT *, sum(octet_length(data)) OVER (ORDER BY seq) - octet_length(data) AS before
+                 FROM (SELECT seq, attempt, ts, data FROM forebay.event
+                        WHERE run = cursor.run AND seq > cursor.after
+                        ORDER BY seq LIMIT {PAGE_ENTRIES}) AS event) AS page
+        WHERE before <= {PAGE_BYTES}) AS page
+ ORDER BY cursor.run, page.seq""".encode()
+
+_MOVED = b"""
+SELECT run.number, run.last
+  FROM unnest($1::bigint[], $2::bigint[]) AS known (number, last)
+  JOIN forebay.run ON run.number = known.number WHERE run.last > known.last"""
+
+_SIZE = b"""
+SELECT (SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+         WHERE relkind = 'r' AND relnamespace = 'forebay'::regnamespace),
+       (SELECT created FROM forebay.run ORDER BY number LIMIT 1)"""

@@ -1,0 +1,153 @@
+"""Runs for tests: the writes that admit one, let it speak, and end it."""
+
+from collections.abc import Sequence
+from itertools import count
+
+import msgspec
+
+from forebay.core.clock import Millis, boot_id
+from forebay.core.codec import Entry, Object, Said
+from forebay.core.events import (
+    CancelRequested,
+    Event,
+    OutputChunk,
+    RunInterrupted,
+    RunStarted,
+    RunSubmitted,
+    RunSucceeded,
+)
+from forebay.core.ids import RunNumber, new_run_id
+from forebay.core.run import Run, move_of
+from forebay.ports.store import (
+    CONTROL,
+    Admit,
+    Admitted,
+    Append,
+    Appended,
+    IdempotencyKey,
+    Keep,
+    Outcome,
+    RunStore,
+    Write,
+)
+
+NOW = Millis(1_767_225_600_000)  # 2026-01-01T00:00:00Z
+HOLDER = f"{boot_id()}/1/test"
+LEASE_SECONDS = 9.0
+
+_later = count()
+
+
+def new_run(**changes: object) -> Run:
+    """A run that one attempt executes. Each is created a moment after the one before."""
+    created = Millis(NOW + next(_later))
+    run = Run(
+        id=new_run_id(created),
+        agent="echo",
+        tenant="default",
+        caller="anonymous",
+        created=created,
+        status="running",
+        last=2,
+        attempt=1,
+        started=created,
+        holder=HOLDER,
+    )
+    return msgspec.structs.replace(run, **changes)
+
+
+def entries_from(first: int, *events: Event, attempt: int = 1) -> list[Entry]:
+    """Entries with the numbers from here on."""
+    return [Entry(number, attempt, NOW, event=event) for number, event in enumerate(events, first)]
+
+
+def key(name: str = "key", body: bytes = b"a body", **changes: object) -> IdempotencyKey:
+    """A key, valid for a day."""
+    expires = Millis(NOW + 86_400_000)
+    made = IdempotencyKey("default", "anonymous", "start", name, body, expires)
+    return msgspec.structs.replace(made, **changes)
+
+
+def admission(
+    run: Run | None = None,
+    *,
+    key: IdempotencyKey | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+    objects: Sequence[Object] = (),
+) -> Admit:
+    """Admit a run: entries 1 and 2, or 1 alone if nobody has started it."""
+    run = run or new_run()
+    events = [RunSubmitted(run.agent, "hello", "native"), RunStarted("inline", HOLDER)]
+    return Admit(run, entries_from(1, *events[: run.last]), key, lease_seconds, objects)
+
+
+def append(
+    run: RunNumber,
+    first: int,
+    *events: Event,
+    attempt: int = 1,
+    objects: Sequence[Object] = (),
+    only_if_lost: bool = False,
+) -> Append:
+    """Append events, of which the first is expected to get this number."""
+    return Append(
+        run,
+        attempt,
+        entries_from(first, *events, attempt=attempt),
+        move_of(events),
+        getattr(events[-1], "reason", None),
+        objects,
+        only_if_lost,
+    )
+
+
+def chunks(run: RunNumber, first: int, *texts: str, attempt: int = 1) -> Append:
+    """Append pieces of the answer."""
+    return append(run, first, *map(OutputChunk, texts), attempt=attempt)
+
+
+def success(run: RunNumber, first: int, *, attempt: int = 1) -> Append:
+    """Append the end."""
+    return append(run, first, RunSucceeded(), attempt=attempt)
+
+
+def cancel(run: RunNumber, first: int, by: str = "somebody") -> Append:
+    """Append a wish that the run may end, without being its attempt."""
+    return append(run, first, CancelRequested(by), attempt=CONTROL)
+
+
+def loss(run: RunNumber, first: int) -> Append:
+    """End a run whose executor is gone, if it still is when this is written."""
+    ending = RunInterrupted("server_lost", "the server that executed this run is gone")
+    return append(run, first, ending, attempt=CONTROL, only_if_lost=True)
+
+
+def kept(*texts: str, run: Run | None = None, objects: Sequence[Object] = ()) -> Keep:
+    """Write a finished light run that said this."""
+    run = run or new_run()
+    said = [RunSubmitted(run.agent, "hello", "native"), RunStarted("inline", HOLDER)]
+    log = [Said(1, NOW, event) for event in (*said, *map(OutputChunk, texts), RunSucceeded())]
+    finished = msgspec.structs.replace(
+        run, status="success", finished=NOW, durable=False, last=len(log), holder=None
+    )
+    return Keep(finished, log, objects)
+
+
+async def write(store: RunStore, write: Write) -> Outcome:
+    """Write this alone."""
+    (outcome,) = await store.write([write])
+    return outcome
+
+
+async def admit(store: RunStore, write: Admit | Keep | None = None) -> RunNumber:
+    """Write a new run; its number."""
+    outcome = (await store.write([write or admission()]))[0]
+    assert isinstance(outcome, Admitted), outcome
+    return outcome.number
+
+
+async def written(store: RunStore, write: Append) -> int:
+    """Append something; the number its first entry got."""
+    outcome = (await store.write([write]))[0]
+    assert isinstance(outcome, Appended), outcome
+    return outcome.first

@@ -1,0 +1,127 @@
+"""A storage that fails as databases do: away for a while, before or after it has committed."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from forebay.core.clock import Millis
+from forebay.core.codec import Entry
+from forebay.core.errors import DatabaseUnavailable, ForebayError
+from forebay.core.ids import RunId, RunNumber
+from forebay.core.paging import PAGE_ENTRIES
+from forebay.core.run import Run
+from forebay.ports.log import Listener
+from forebay.ports.storage import Storage, StorageStats
+from forebay.ports.store import Outcome, RunQuery, Write
+
+
+class FaultyStorage:
+    """Another storage, with faults on order."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self.name = storage.name
+        self.away: ForebayError | None = None
+        """Every verb raises this."""
+        self.fails_before: list[ForebayError] = []
+        """The next writes raise these, and write nothing."""
+        self.fails_after: list[ForebayError] = []
+        """The next writes raise these, and have written everything."""
+        self.paused = asyncio.Event()
+        """Clear it, and writes wait."""
+        self.paused.set()
+        self.reads_paused = asyncio.Event()
+        """Clear it, and lists wait when they have been read."""
+        self.reads_paused.set()
+        self.batches: list[Sequence[Write]] = []
+        self.writes_begun = 0
+
+    def go_away(self) -> None:
+        """Nobody reaches the database any more."""
+        self.away = DatabaseUnavailable()
+
+    def come_back(self) -> None:
+        """It is there again."""
+        self.away = None
+
+    async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
+        self.writes_begun += 1
+        await self.paused.wait()
+        self._check()
+        if self.fails_before:
+            raise self.fails_before.pop(0)
+        outcomes = await self._storage.write(batch)
+        self.batches.append(batch)
+        if self.fails_after:
+            raise self.fails_after.pop(0)
+        return outcomes
+
+    def _check(self) -> None:
+        if self.away is not None:
+            raise self.away
+
+    # --- the rest of the port -------------------------------------------------------------------
+
+    async def open(self) -> None:
+        self._check()
+        await self._storage.open()
+
+    async def ping(self) -> None:
+        self._check()
+        await self._storage.ping()
+
+    async def stats(self) -> StorageStats:
+        self._check()
+        return await self._storage.stats()
+
+    async def aclose(self) -> None:
+        await self._storage.aclose()
+
+    async def find(self, run: RunId) -> Run | None:
+        self._check()
+        return await self._storage.find(run)
+
+    async def list(self, query: RunQuery) -> Sequence[Run]:
+        self._check()
+        found = await self._storage.list(query)
+        await self.reads_paused.wait()
+        return found
+
+    async def renew(self, holder: str, seconds: float) -> int:
+        self._check()
+        return await self._storage.renew(holder, seconds)
+
+    async def lost(self, limit: int) -> Sequence[Run]:
+        self._check()
+        return await self._storage.lost(limit)
+
+    async def delete(self, run: RunId) -> bool:
+        self._check()
+        return await self._storage.delete(run)
+
+    async def expire(self, now: Millis, limit: int) -> int:
+        self._check()
+        return await self._storage.expire(now, limit)
+
+    async def read_object(self, run: RunNumber, object_id: str) -> bytes | None:
+        self._check()
+        return await self._storage.read_object(run, object_id)
+
+    async def read(
+        self,
+        run: RunNumber,
+        *,
+        after: int = 0,
+        limit: int = PAGE_ENTRIES,
+        types: Sequence[str] | None = None,
+    ) -> Sequence[Entry]:
+        self._check()
+        return await self._storage.read(run, after=after, limit=limit, types=types)
+
+    async def read_many(
+        self, cursors: Mapping[RunNumber, int]
+    ) -> Mapping[RunNumber, Sequence[Entry]]:
+        self._check()
+        return await self._storage.read_many(cursors)
+
+    def listen(self, listener: Listener) -> None:
+        self._storage.listen(listener)
