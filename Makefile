@@ -8,7 +8,7 @@ COMPILE = .venv-tools/bin/uv pip compile --universal --python-version 3.11 --gen
 # pyright is not to ask the network for a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
-.PHONY: help serve test check lint format bench lock clean run-packages test-packages
+.PHONY: help serve test check lint format docs bench lock clean run-packages test-packages
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -31,6 +31,10 @@ lint: test-packages ## Check format, style, types and layers
 format: test-packages ## Format the code and sort its imports
 	.venv/bin/ruff check --fix-only --quiet .
 	.venv/bin/ruff format .
+
+docs: test-packages ## Write the parts of docs/ that come from the code
+	.venv/bin/python -m tests.docs.reference
+	.venv/bin/python -m forebay.cli.reference >docs/cli.md.new && mv docs/cli.md.new docs/cli.md
 
 bench: test-packages ## Run the benchmarks: make bench ARGS='…'
 	.venv/bin/python -m bench $(ARGS)

@@ -20,16 +20,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     told = conditions(server_cores=server_cores(), client_cores=client_cores())
     started = time.perf_counter()
     rows: list[Row] = []
+    print(_head(told), flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="forebay-bench-", ignore_cleanup_errors=True) as folder,
         stage(QUICK if asked.quick else FULL, Path(folder)) as on_stage,
     ):
         for name in asked.only or GROUPS:
-            rows += GROUPS[name](on_stage)
+            found = GROUPS[name](on_stage)
+            print(table(found), flush=True)
+            rows += found
     told["seconds"] = round(time.perf_counter() - started, 1)
     told["quick"] = asked.quick
-    print(_head(told))
-    print(table(rows))
+    print(f"\n{_reached(rows)} ({told['seconds']} s)")
     if asked.json:
         asked.json.write_text(as_json(rows, told) + "\n")
     return 0
@@ -55,10 +57,17 @@ def _head(told: dict[str, object]) -> str:
     )
     return (
         f"{told['system']}, {told['cores']} cores ({cores}), Python {told['python']}, "
-        f"load {told['load_before']} before, {told['seconds']} s\n"
+        f"load {told['load_before']} before\n"
         "The client's process is never counted. Ratios are medians of the rounds, each against "
         "the ceiling of its own round."
     )
+
+
+def _reached(rows: Sequence[Row]) -> str:
+    judged = [row for row in rows if row.goal is not None]
+    missed = [f"{row.group}: {row.name}" for row in judged if row.verdict != "reached"]
+    told = f"{len(judged) - len(missed)} of {len(judged)} goals reached"
+    return f"{told}; not: {'; '.join(missed)}" if missed else told
 
 
 if __name__ == "__main__":

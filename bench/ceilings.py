@@ -86,12 +86,17 @@ async def _lifespan(receive: Any, send: Any) -> None:
 
 
 if __name__ == "__main__":
+    # What `forebay serve` tells uvicorn, too.
     uvicorn.run(
         app,
         host="127.0.0.1",
         port=int(sys.argv[1]),
         loop="uvloop",
         http="httptools",
+        interface="asgi3",
+        ws="none",
         log_level="warning",
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
     )

@@ -1,20 +1,17 @@
-"""Our server with many more routes than it has: `python -m bench.launch MORE_ROUTES`.
+"""`forebay serve` with more routes than it has: `python -m bench.launch MORE_ROUTES`.
 
-Whether finding a route depends on their number cannot be seen in the product as it is; nothing of
-this belongs into it.
+Whether finding a route depends on their number cannot be seen in the product as it is, and nothing
+of this belongs into it: only here, the application that the command makes is another one.
 """
 
 import sys
 
-import uvicorn
-import uvloop
-
-from forebay.app import Application
+import forebay.app
+from forebay.cli.main import main
 from forebay.dialects.native.errors import problem_response
 from forebay.http.request import Request
 from forebay.http.response import Answer, empty
 from forebay.http.routing import Route
-from forebay.settings import load
 
 
 async def _nothing(request: Request) -> Answer:
@@ -23,7 +20,7 @@ async def _nothing(request: Request) -> Answer:
 
 
 def _more_routes(count: int) -> list[Route]:
-    # Half of them plain, half with parameters, some of these below the paths that are measured.
+    # Half of them plain, half with parameters, and these below a path that is measured.
     paths = [f"/more/{number}" for number in range(0, count, 2)]
     paths += [f"/api/runs/{{run}}/more/{{part}}/{number}" for number in range(1, count, 2)]
     return [
@@ -39,7 +36,7 @@ def _more_routes(count: int) -> list[Route]:
     ]
 
 
-class LargerApplication(Application):
+class LargerApplication(forebay.app.Application):
     """The same application behind more routes."""
 
     more_routes = 0
@@ -48,21 +45,7 @@ class LargerApplication(Application):
         return [*_more_routes(self.more_routes), *super()._routes()]
 
 
-async def _serve() -> None:
-    settings, _ = load()
-    config = uvicorn.Config(
-        LargerApplication(settings).edge,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
-    await uvicorn.Server(config).serve()
-
-
 if __name__ == "__main__":
     LargerApplication.more_routes = int(sys.argv[1])
-    uvloop.run(_serve())
+    forebay.app.Application = LargerApplication
+    sys.exit(main(["serve"]))

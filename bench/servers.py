@@ -97,7 +97,9 @@ def forebay(
         "FOREBAY_LOG_LEVEL": "warning",
         **(settings or {}),
     }
-    command = [sys.executable, "-m", "bench.launch", str(more_routes)]
+    command = [str(Path(sys.executable).with_name("forebay")), "serve"]
+    if more_routes:
+        command = [sys.executable, "-m", "bench.launch", str(more_routes)]
     with _process(command, port, folder, environment, cores) as server:
         yield server
 

@@ -137,6 +137,13 @@ async def look_at_database(settings: Settings, clock: Clock) -> str:
     return f"schema {found.version}, {found.size_bytes / 2**20:.1f} MiB"
 
 
+def sqlite_version() -> str:
+    """The version of the SQLite that Forebay brings."""
+    from forebay.storage.sqlite.backup import library_version
+
+    return library_version()
+
+
 def _sqlite_file(settings: Settings) -> Path:
     where = database(settings.db_url)
     if where.path is None:
@@ -162,7 +169,8 @@ class Application:
         self.agents = load_agents(settings, clock)
         self.gate = Gate()
         self.fatal: StartError | MigrationNeeded | None = None
-        self.opened = asyncio.Event()
+        self.settled = asyncio.Event()
+        """The database is open, or it is known that it never will be (`fatal`)."""
         self.stopped = asyncio.Event()
         self._clock = clock
         holder = f"{boot_id()}/{os.getpid()}/{secrets.token_hex(4)}"
@@ -249,6 +257,7 @@ class Application:
             await self._open()
         except (StartError, MigrationNeeded) as error:
             self.fatal = error
+            self.settled.set()
             self.stopped.set()
             return
         while True:
@@ -282,7 +291,7 @@ class Application:
         self._retention.start()
         self.streams.start()
         self.gate.closed_by = None
-        self.opened.set()
+        self.settled.set()
 
     # --- what it says of itself -----------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from forebay.core.errors import ForebayError, StartError
+from forebay.core.errors import ForebayError, MigrationNeeded, StartError
 from forebay.http.errors import headers_of, status_of
 from forebay.settings import Settings, variable
 from tests.support.errors import every_error, every_raised_error, one_of
@@ -78,13 +78,13 @@ def _errors() -> str:
         status = status_of(error)
         names = sorted(name.decode() for name, _ in headers_of(error))
         headers = ", ".join(f"`{name.title()}`" for name in names)
-        row = [f"{status.value} {status.phrase}", f"`{error.code}`", _meaning(kind), headers]
+        row = [str(status.value), f"`{error.code}`", _meaning(kind), headers]
         rows[status.value, error.code] = row
     return _table(["Status", "Code", "Meaning", "Headers"], [rows[key] for key in sorted(rows)])
 
 
 def _start_errors() -> str:
-    kinds = sorted(every_error(StartError), key=lambda kind: kind.code)
+    kinds = sorted([*every_error(StartError), MigrationNeeded], key=lambda kind: kind.code)
     return _table(["Code", "Meaning"], [[f"`{kind.code}`", _meaning(kind)] for kind in kinds])
 
 

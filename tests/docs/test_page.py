@@ -2,20 +2,15 @@
 
 import asyncio
 import re
-import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import shutil
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from forebay.app import Application
-from forebay.settings import Settings
 from tests.support.asgi import PATIENCE_SECONDS
-from tests.support.needs import program
+from tests.support.listening import listening
 from tests.support.server import serving
 
 STATIC = files("forebay.dialects.native") / "static"
@@ -32,6 +27,7 @@ VENDORED = {
     "swagger-ui.css": "5ed08757e53da3e026d6cbecc61fe5d43585c9560b302d534ad56692519a273d",
 }
 
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _NO_NETWORK = (
     "--headless",
     "--no-sandbox",
@@ -115,8 +111,8 @@ async def test_other_files_are_not_served(name: str) -> None:
 
 @pytest.mark.needs_chromium
 async def test_a_browser_without_a_network_shows_every_route(tmp_path: Path) -> None:
-    chromium = program("chromium")
-    async with _listening() as (url, app):
+    chromium = next(found for name in _BROWSERS if (found := shutil.which(name)))
+    async with serving() as server, listening() as url:
         browser = await asyncio.create_subprocess_exec(
             chromium,
             *_NO_NETWORK,
@@ -129,26 +125,9 @@ async def test_a_browser_without_a_network_shows_every_route(tmp_path: Path) -> 
         async with asyncio.timeout(3 * PATIENCE_SECONDS):
             dom, complaints = await browser.communicate()
     text = dom.decode()
-    for route in app.router.routes:
+    for route in server.app.router.routes:
         shown = route.path.replace("/", "/<wbr>")
         assert route.summary in text
         assert shown in text or f'data-path="{route.path}"' in text
     console = [line for line in complaints.decode().splitlines() if "CONSOLE" in line]
     assert not [line for line in console if "Refused" in line or "violates" in line], console
-
-
-@asynccontextmanager
-async def _listening() -> AsyncGenerator[tuple[str, Application]]:
-    """A server that a browser can reach."""
-    app = Application(Settings(db_url="memory:"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app.edge, log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve([listener]))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", app
-    finally:
-        server.should_exit = True
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await serving
-        listener.close()

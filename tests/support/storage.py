@@ -22,6 +22,8 @@ class FaultyStorage:
         self.name = storage.name
         self.away: ForebayError | None = None
         """Every verb raises this."""
+        self.ping_error: ForebayError | None = None
+        """What `ping` raises, and nothing else."""
         self.fails_before: list[ForebayError] = []
         """The next writes raise these, and write nothing."""
         self.fails_after: list[ForebayError] = []
@@ -67,6 +69,8 @@ class FaultyStorage:
 
     async def ping(self) -> None:
         self._check()
+        if self.ping_error is not None:
+            raise self.ping_error
         await self._storage.ping()
 
     async def stats(self) -> StorageStats:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
@@ -94,11 +95,13 @@ class _Screen:
         state = f"trying again: {problem}" if problem else "following"
         now = datetime.fromtimestamp(self._clock.now() / 1000, UTC)
         line = f"{self._seconds(now):.0f} s, {self._counts()}, {state}"
-        print(f"{_CLEAR_LINE}{line[:_MOST_CHARACTERS]}", end="", file=sys.stderr, flush=True)
+        width = shutil.get_terminal_size().columns - 1
+        print(f"{_CLEAR_LINE}{line[:width]}", end="", file=sys.stderr, flush=True)
 
     def _counts(self) -> str:
         again = max(0, self._following.connections - 1)
-        return f"{self._count} events" + (f", {again} reconnections" if again else "")
+        counts = _number_of("event", self._count)
+        return f"{counts}, {_number_of('reconnection', again)}" if again else counts
 
     def _line(self, entry: Entry) -> str:
         told = {
@@ -115,3 +118,7 @@ class _Screen:
     def _seconds(self, at: datetime | None) -> float:
         at = at or self._newest or self._run.created_at
         return (at - self._run.created_at).total_seconds()
+
+
+def _number_of(thing: str, count: int) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .outcome import USAGE, Refusal
 
 _BACKLOG = 2048
-_EVERYWHERE = ("0.0.0.0", "::", "")
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
 _NOT_ON_THIS_MACHINE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -25,8 +25,7 @@ class Listening(NamedTuple):
     @property
     def url(self) -> str:
         """Where a client on this machine finds the server."""
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return url_of(self.host, self.port)
 
 
 def listen(host: str, port: int) -> Listening:
@@ -58,9 +57,10 @@ def inherited(descriptors: Sequence[int], host: str) -> Listening:
     return Listening([socket.socket(fileno=each) for each in descriptors], host)
 
 
-def is_everywhere(host: str) -> bool:
-    """Whether this is no address, but all of them."""
-    return host in _EVERYWHERE
+def url_of(host: str, port: int) -> str:
+    """The URL for a client on this machine of a server that listens there."""
+    host = _EVERYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _bind(family: int, address: tuple[object, ...]) -> socket.socket:

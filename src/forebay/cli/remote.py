@@ -110,9 +110,7 @@ def state_of(run: Run) -> str:
 
 
 def _agent_lines(found: Sequence[AgentInfo]) -> str:
-    rows = [
-        (agent.name, "default" if agent.default else "", agent.description) for agent in found
-    ]
+    rows = [(agent.name, "default" if agent.default else "", agent.description) for agent in found]
     return table([("AGENT", "", "DESCRIPTION"), *rows])
 
 

@@ -2,15 +2,14 @@
 
 import argparse
 import gc
-import os
 import sys
-import threading
-from collections.abc import Sequence
 from dataclasses import replace
 
 from forebay.settings import Settings, load
 
+from .leaving import leave_blocked_threads
 from .listen import Listening, inherited, listen
+from .outcome import DONE
 from .parser import given
 
 
@@ -71,19 +70,5 @@ def _serve(
         )
 
     uvloop.run(main())
-    _leave_blocked_threads()
-    return 0
-
-
-def _leave_blocked_threads() -> None:
-    # An agent that blocks in a thread cannot be ended; its run has been. The interpreter would
-    # wait for it.
-    others: Sequence[threading.Thread] = [
-        each
-        for each in threading.enumerate()
-        if each is not threading.main_thread() and not each.daemon
-    ]
-    if others:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    leave_blocked_threads(DONE)
+    return DONE

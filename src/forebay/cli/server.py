@@ -39,12 +39,14 @@ class Announcement:
 
     async def make(self) -> None:
         """Wait until the database is open, and say it."""
+        settled = self._application.settled
         try:
-            async with asyncio.timeout(_SLOW_SECONDS):
-                await self._application.opened.wait()
+            await asyncio.wait_for(settled.wait(), _SLOW_SECONDS)
         except TimeoutError:
             log.warning("%s Trying again.", self._application.gate.closed_by)
-            await self._application.opened.wait()
+            await settled.wait()
+        if self._application.fatal is not None:
+            return
         if self._quiet:
             log.info("started again")
             return
@@ -88,9 +90,8 @@ class Server(uvicorn.Server):
         announcing = asyncio.create_task(announcement.make(), name="announce")
         watching = asyncio.create_task(self._leave_when_stopped(), name="leave")
         await self.serve(sockets=list(listening.sockets))
-        watching.cancel()
-        if self._application.fatal is not None or not announcing.done():
-            announcing.cancel()
+        for task in (announcing, watching):
+            task.cancel()
         await asyncio.wait({announcing, watching})
         if self._application.fatal is not None:
             raise self._application.fatal

@@ -106,12 +106,6 @@ class BadCursor(Malformed):
     code = "bad_cursor"
 
 
-class BadHeader(Malformed):
-    """A header cannot be read."""
-
-    code = "bad_header"
-
-
 class InvalidBody(Invalid):
     """The body does not have the expected fields."""
 

@@ -40,32 +40,19 @@ class Attempt:
         self.recorder = recorder
         self.is_ended = False
         self.is_closing = False
+        self.has_begun = False
         self.interruption: RunInterrupted | None = None
         self.promotion: asyncio.Task[None] | None = None
         self._make_durable = make_durable
         self.task: asyncio.Task[object] | None = None
         self._ended_run: Run | None = None
-        self._when_ended: list[Callable[[], None]] = []
-
-    def when_ended(self, tell: Callable[[], None]) -> None:
-        """Call this when the run has ended, in the log too if it is durable."""
-        if self.is_ended:
-            tell()
-        else:
-            self._when_ended.append(tell)
-
-    def end(self) -> None:
-        """The run has ended."""
-        self.is_ended = True
-        waiting, self._when_ended = self._when_ended, []
-        for tell in waiting:
-            tell()
 
     def interrupt(self, why: RunInterrupted) -> None:
         """End the execution at its next await; the log will say why. The first reason counts."""
-        if self.interruption is None and self.task and not self.is_closing:
+        if self.interruption is None and not self.is_closing:
             self.interruption = why
-            self.task.cancel()
+            if self.task and self.has_begun:  # a task cancelled earlier would never run at all
+                self.task.cancel()
 
     async def make_room(self) -> None:
         """Wait until the recorder takes more. A light run that has grown large becomes durable."""

@@ -52,7 +52,7 @@ class RunContext:
 
     @property
     def cancelled(self) -> bool:
-        return self._attempt.interruption is not None
+        return self._attempt.interruption is not None or self._attempt.is_closing
 
     def emit(self, event: AgentEvent) -> None:
         if type(event) not in AGENT_EVENTS:

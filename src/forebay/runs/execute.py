@@ -40,8 +40,10 @@ class Execution:
 
     async def __call__(self, attempt: Attempt) -> Ending:
         """Call the agent, and tell how its run ends. Never raises."""
-        order = attempt.order
-        deadline = order.grant.deadline_seconds
+        if attempt.interruption is not None:
+            return attempt.interruption
+        attempt.has_begun = True
+        deadline = attempt.order.grant.deadline_seconds
         limit = None if deadline is None else asyncio.timeout(deadline)
         try:
             if limit is None:
@@ -57,7 +59,7 @@ class Execution:
             if limit is not None and limit.expired():
                 return RunFailed("deadline", f"The run took longer than {deadline:g} s.")
             return self._failure(attempt, error)
-        except Exception as error:  # noqa: BLE001 -- an agent may raise anything
+        except BaseException as error:  # noqa: BLE001 -- an agent may raise anything, SystemExit too
             return self._failure(attempt, error)
         return attempt.interruption or RunSucceeded()
 
@@ -96,7 +98,7 @@ class Execution:
             await pieces.aclose()
             raise
 
-    def _failure(self, attempt: Attempt, error: Exception) -> RunFailed:
+    def _failure(self, attempt: Attempt, error: BaseException) -> RunFailed:
         run = as_uuid(attempt.order.run.id)
         message = error.message if isinstance(error, ForebayError) else str(error)
         log.error(
@@ -124,5 +126,5 @@ def _call_blocking(attempt: Attempt, ctx: ThreadContext) -> None:
         pieces.close()
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]

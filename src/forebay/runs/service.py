@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 import msgspec
@@ -268,7 +269,7 @@ class Runs:
             if recorder.number is not None:
                 self.follower.leave(recorder.number)
         del self._live[attempt.order.run.id]
-        attempt.end()
+        attempt.is_ended = True
         run = attempt.run
         self.ended[run.status] += 1
         if self._on_end is not None:
@@ -318,9 +319,11 @@ class Runs:
             return page(light.entries(after), limit, types)
         if keep is not None:
             return page(unpack(keep.log)[after:], limit, types)
-        return await self._storage.read(_number(run), after=after, limit=limit, types=types)
+        return await self._storage.read(
+            await self._number(run), after=after, limit=limit, types=types
+        )
 
-    def follow(
+    async def follow(
         self, run: Run, after: int, types: Sequence[str] | None = None
     ) -> AsyncGenerator[Page]:
         """The run's entries after a number, as they come. Close the generator when done."""
@@ -330,8 +333,10 @@ class Runs:
         elif keep is not None:
             where = Topic.of(unpack(keep.log))
         else:
-            where = _number(run)
-        return self.follower.follow(run.id, where, after, types)
+            where = await self._number(run)
+        async with aclosing(self.follower.follow(run.id, where, after, types)) as pages:
+            async for page in pages:
+                yield page
 
     async def read_object(self, run: Run, object_id: str) -> bytes:
         """A value that stands beside the run's log, as JSON. Raises ObjectNotFound."""
@@ -339,7 +344,7 @@ class Runs:
         if near is not None:
             found = next((each.data for each in near.objects if each.id == object_id), None)
         else:
-            found = await self._storage.read_object(_number(run), object_id)
+            found = await self._storage.read_object(await self._number(run), object_id)
         if found is None:
             raise ObjectNotFound
         return found
@@ -368,6 +373,14 @@ class Runs:
         data = await self.read_object(run, stored.object)
         return restore(event, StoredObject(stored.object, data))
 
+    async def _number(self, run: Run) -> RunNumber:
+        if run.number is not None:
+            return run.number
+        stored = await self._storage.find(run.id)  # it was light, and has been written since
+        if stored is None or stored.number is None:
+            raise RunNotFound
+        return stored.number
+
     def _light(self, run: RunId) -> LightRecorder | None:
         attempt = self._live.get(run)
         recorder = attempt.recorder if attempt else None
@@ -377,6 +390,8 @@ class Runs:
 
     async def cancel(self, run: Run, by: str) -> None:
         """Ask a run to end. Raises RunFinished."""
+        if run.is_finished:
+            raise RunFinished
         request = CancelRequested(by)
         attempt, light = self._live.get(run.id), self._light(run.id)
         if attempt is not None and light is not None:
@@ -396,7 +411,12 @@ class Runs:
         ]
         reason = getattr(events[-1], "reason", None)
         append = Append(
-            _number(run), CONTROL, entries, move_of(events), reason, only_if_lost=only_if_lost
+            await self._number(run),
+            CONTROL,
+            entries,
+            move_of(events),
+            reason,
+            only_if_lost=only_if_lost,
         )
         outcome = await self.committer.write(append)
         assert isinstance(outcome, Appended)
@@ -413,8 +433,3 @@ class Runs:
             raise RunUnfinished
         await self.committer.kept(run.id)
         await self._storage.delete(run.id)
-
-
-def _number(run: Run) -> RunNumber:
-    assert run.number is not None, "only a light run has no number, and it is read from memory"
-    return run.number

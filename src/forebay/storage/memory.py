@@ -76,7 +76,8 @@ class MemoryStorage:
         key = write.key if isinstance(write, Admit) else None
         if key is not None and _scope(key) in self._keys:
             known, run = self._keys[_scope(key)]
-            return Joined(run) if known.fingerprint == key.fingerprint else KeyReused()
+            if run != write.run.id:
+                return Joined(run) if known.fingerprint == key.fingerprint else KeyReused()
         if write.run.id in self._numbers:
             return Admitted(self._numbers[write.run.id])
         number = RunNumber(self._next)
@@ -98,12 +99,9 @@ class MemoryStorage:
         if run is None:
             return RunNotFound()
         log = self._entries[append.run]
-        first = append.entries[0]
-        if (
-            append.attempt != CONTROL
-            and log[first.number - 1 :][: len(append.entries)] == append.entries
-        ):
-            return Appended(first.number)
+        standing = _standing(log, append)
+        if standing is not None:
+            return Appended(standing)
         if append.attempt not in (CONTROL, run.attempt):
             return StaleAttempt()
         if run.status not in append.move.allowed:
@@ -196,6 +194,16 @@ class MemoryStorage:
 
     def listen(self, listener: Listener) -> None:
         self._listener = listener
+
+
+def _standing(log: Sequence[Entry], append: Append) -> int | None:
+    """Where these entries stand if they were written before: an attempt's next ones are its own."""
+    if append.attempt == CONTROL:
+        return None
+    expected = append.entries[0]
+    own = (each for each in log[expected.number - 1 :] if each.attempt == append.attempt)
+    first = next(own, None)
+    return first.number if first is not None and first.data == expected.data else None
 
 
 def _moved(run: Run, append: Append) -> Run:

@@ -9,7 +9,7 @@ from forebay.ports.storage import Storage
 from forebay.ports.store import Admitted, Joined, RunQuery
 
 from .database import Database, DatabaseTests
-from .runs import NOW, admission, admit, cancel, key, kept, new_run, success, write, written
+from .runs import NOW, admission, admit, cancel, kept, key, new_run, success, write, written
 
 _DAY = 86_400_000
 
@@ -85,9 +85,7 @@ class AdmittingContract(DatabaseTests):
         assert isinstance(outcome, KeyReused)
         assert len(await storage.list(RunQuery("default"))) == 1
 
-    async def test_a_key_counts_for_its_tenant_caller_and_operation(
-        self, storage: Storage
-    ) -> None:
+    async def test_a_key_counts_for_its_tenant_caller_and_operation(self, storage: Storage) -> None:
         keys = [key(), key(tenant="x"), key(caller="x"), key(operation="x"), key(name="x")]
 
         outcomes = [await write(storage, admission(key=each)) for each in keys]
@@ -109,9 +107,7 @@ class AdmittingContract(DatabaseTests):
         assert isinstance(outcomes[3], Admitted)
         assert len(await storage.list(RunQuery("default"))) == 3
 
-    async def test_two_starts_with_one_key_in_one_batch_are_one_run(
-        self, storage: Storage
-    ) -> None:
+    async def test_two_starts_with_one_key_in_one_batch_are_one_run(self, storage: Storage) -> None:
         first, second = admission(key=key()), admission(key=key())
 
         outcomes = await storage.write([first, second])
@@ -145,9 +141,7 @@ class AdmittingContract(DatabaseTests):
             admitted = [isinstance(each, Admitted) for batch in outcomes for each in batch]
             assert sum(admitted) == 8
 
-    async def test_a_start_sent_again_is_answered_as_the_first_time(
-        self, storage: Storage
-    ) -> None:
+    async def test_a_start_sent_again_is_answered_as_the_first_time(self, storage: Storage) -> None:
         batch = [admission(key=key(), objects=[Object("large", b"1")]), admission(), kept("x")]
         first = await storage.write(batch)
 

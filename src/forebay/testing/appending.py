@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
-from forebay.core.codec import Object
+from forebay.core.codec import Entry, Object, unpack
 from forebay.core.errors import RunFinished, RunNotFound, StaleAttempt
 from forebay.core.events import OutputChunk, RunFailed, RunSucceeded
 from forebay.core.ids import RunNumber
-from forebay.core.run import Run
 from forebay.ports.storage import Storage
-from forebay.ports.store import Admitted, Append, Appended, Outcome
+from forebay.ports.store import Admitted, Appended, Outcome
 
 from .database import Database, DatabaseTests
 from .runs import (
@@ -19,7 +18,6 @@ from .runs import (
     append,
     cancel,
     chunks,
-    entries_from,
     kept,
     new_run,
     success,
@@ -241,9 +239,7 @@ class AppendingContract(DatabaseTests):
         for at, number in enumerate(numbers):
             log = await self._whole(storages[0], number)
             assert [entry.number for entry in log] == list(range(1, len(log) + 1))
-            texts = [
-                entry.event.text for entry in log if isinstance(entry.event, OutputChunk)
-            ]
+            texts = [entry.event.text for entry in log if isinstance(entry.event, OutputChunk)]
             assert texts == [f"run {at}: {said}" for said in range(2 * _ENTRIES)]
             assert len(log) == 2 + 2 * _ENTRIES + _STORAGES * _ENTRIES
             found = await storages[0].find(runs[at].id)
@@ -292,7 +288,7 @@ class AppendingContract(DatabaseTests):
         assert found is not None
         assert (found.status, found.durable, found.last) == ("success", False, 5)
         log = await storage.read(number)
-        assert log == entries_from(1, *(said.event for said in keep.log))
+        assert log == unpack(keep.log)
         assert await storage.read(number, after=1, limit=2) == log[1:3]
         assert await storage.read(number, types=["output.chunk"]) == log[2:]
         assert await storage.read(number, after=5) == []

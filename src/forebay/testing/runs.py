@@ -6,7 +6,7 @@ from itertools import count
 import msgspec
 
 from forebay.core.clock import Millis, boot_id
-from forebay.core.codec import Entry, Object, Said
+from forebay.core.codec import Entry, Object, Said, pack
 from forebay.core.events import (
     CancelRequested,
     Event,
@@ -130,7 +130,7 @@ def kept(*texts: str, run: Run | None = None, objects: Sequence[Object] = ()) ->
     finished = msgspec.structs.replace(
         run, status="success", finished=NOW, durable=False, last=len(log), holder=None
     )
-    return Keep(finished, log, objects)
+    return Keep(finished, pack(log), objects)
 
 
 async def write(store: RunStore, write: Write) -> Outcome:

@@ -48,8 +48,12 @@ async def connect(url: str, *, prepare: bool = False) -> Connection:
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     connection.adapters.register_loader(_UUID, ByteaBinaryLoader)
     connection.prepare_threshold = None
-    if prepare and not await is_pooled(connection):
-        connection.prepare_threshold = 0
+    try:
+        if prepare and not await is_pooled(connection):
+            connection.prepare_threshold = 0
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

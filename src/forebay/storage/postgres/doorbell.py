@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import NamedTuple
 
 from forebay.core.clock import Clock
 from forebay.core.errors import DatabaseUnavailable, Full
@@ -81,9 +82,9 @@ class Doorbell:
                 yield None
                 async with aclosing(connection.notifies()) as notifications:
                     async for notification in notifications:
-                        name, _, told = notification.payload.partition(";")
-                        if name != self._name:
-                            yield _read(told)
+                        ring = read_ring(notification.payload)
+                        if ring.name != self._name:
+                            yield ring.runs
             finally:
                 await connection.close()
 
@@ -112,31 +113,41 @@ class Doorbell:
 
     async def _ring(self, moved: Mapping[RunNumber, int]) -> None:
         if moved:
-            await self._send([f"{self._name};{told}" for told in _write(moved)])
+            await self._send(rings(self._name, moved))
 
-    async def _send(self, rings: list[str]) -> None:
+    async def _send(self, payloads: list[str]) -> None:
         async with self._connections.one() as connection:
-            await fetch(connection, _RING, [Texts(rings)])
+            await fetch(connection, _RING, [Texts(payloads)])
 
 
-def _write(moved: Mapping[RunNumber, int]) -> list[str]:
+def rings(name: str, moved: Mapping[RunNumber, int]) -> list[str]:
+    """What a process of this name notifies when these runs have moved."""
     if len(moved) > _MOST_RUNS:
-        return [_LOOK]
-    rings: list[str] = []
+        return [f"{name};{_LOOK}"]
+    told: list[str] = []
     size = _MOST_BYTES
     for number, last in moved.items():
-        told = f"{number}:{last}"
-        size += len(told) + 1
+        pair = f"{number}:{last}"
+        size += len(pair) + 1
         if size > _MOST_BYTES:
-            rings.append(told)
-            size = len(told)
+            told.append(f"{name};{pair}")
+            size = len(told[-1])
         else:
-            rings[-1] += f",{told}"
-    return rings
+            told[-1] += f",{pair}"
+    return told
 
 
-def _read(told: str) -> Mapping[RunNumber, int] | None:
+class Ring(NamedTuple):
+    """Who rings, and for what; None: look at everything."""
+
+    name: str
+    runs: Mapping[RunNumber, int] | None
+
+
+def read_ring(payload: str) -> Ring:
+    """What a notification says."""
+    name, _, told = payload.partition(";")
     if told == _LOOK:
-        return None
+        return Ring(name, None)
     pairs = (pair.partition(":") for pair in told.split(",") if pair)
-    return {RunNumber(int(number)): int(last) for number, _, last in pairs}
+    return Ring(name, {RunNumber(int(number)): int(last) for number, _, last in pairs})

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 import msgspec
 import psycopg
 
-from forebay.core.codec import Entry, pack
+from forebay.core.codec import Entry
 from forebay.core.errors import (
     DatabaseUnavailable,
     ForebayError,
@@ -228,7 +228,7 @@ def _run_columns(admits: Sequence[Admit | Keep]) -> list[Column]:
         BigInts([run.finished for run in runs]),
         BigInts([run.expiry_seconds for run in runs]),
         BigInts([run.expires for run in runs]),
-        Blobs([pack(write.log) if isinstance(write, Keep) else None for write in admits]),
+        Blobs([write.log if isinstance(write, Keep) else None for write in admits]),
         Doubles([write.lease_seconds if isinstance(write, Admit) else None for write in admits]),
         Booleans([isinstance(write, Admit) and write.key is not None for write in admits]),
     ]

@@ -31,6 +31,11 @@ class Found(NamedTuple):
     size_bytes: int
 
 
+def library_version() -> str:
+    """Which SQLite this is."""
+    return apsw.sqlite_lib_version()
+
+
 def look_at(path: Path) -> Found:
     """What a file is; what it holds stays. Raises ForeignDatabase, NewerSchema, StartError."""
     _expect_file(path)

@@ -92,7 +92,7 @@ class Writer:
             if isinstance(write, Append):
                 appends.append(write)
                 continue
-            joined = self._known(write.key) if isinstance(write, Admit) and write.key else None
+            joined = self._known(write) if isinstance(write, Admit) and write.key else None
             if joined is None:
                 admits.append(write)
             else:
@@ -183,18 +183,20 @@ class Writer:
         match write:
             case Append():
                 return self._append_alone(write)
-            case Admit(key=IdempotencyKey() as key) if (known := self._known(key)) is not None:
+            case Admit(key=IdempotencyKey()) if (known := self._known(write)) is not None:
                 return known
             case _:
                 return self._admit_alone(write)
 
-    def _known(self, key: IdempotencyKey) -> Joined | KeyReused | None:
+    def _known(self, write: Admit) -> Joined | KeyReused | None:
+        key = write.key
+        assert key is not None, "only a start with a key can be known by it"
         row = self._connection.row(
             "SELECT run, fingerprint FROM idempotency "
             "WHERE tenant = ? AND caller = ? AND operation = ? AND key = ?",
             (key.tenant, key.caller, key.operation, key.key),
         )
-        if row is None:
+        if row is None or row[0] == write.run.id:  # its own: it was sent before
             return None
         run, fingerprint = cast(tuple[bytes, bytes], row)
         return Joined(RunId(run)) if fingerprint == key.fingerprint else KeyReused()
@@ -219,8 +221,9 @@ class Writer:
         last, attempt, status, holder, lease_until = cast(
             tuple[int, int, str, str | None, int | None], row
         )
-        if self._stands_already(append, last):
-            return Appended(append.entries[0].number)
+        standing = self._standing(append)
+        if standing is not None:
+            return Appended(standing)
         refusal = refuse(append, attempt=attempt, status=status)
         if refusal is not None:
             return refusal
@@ -237,14 +240,18 @@ class Writer:
         self._insert_objects(append.run, append.objects)
         return Appended(last + 1)
 
-    def _stands_already(self, append: Append, last: int) -> bool:
-        first, until = append.entries[0], append.entries[-1]
-        if append.attempt == CONTROL or until.number > last:
-            return False
+    def _standing(self, append: Append) -> int | None:
+        # An attempt writes one batch after the other: the first entry of its own from the expected
+        # number on is the one it is offering again, if there is one.
+        if append.attempt == CONTROL:
+            return None
+        first = append.entries[0]
         row = self._connection.row(
-            "SELECT attempt, data FROM event WHERE run = ? AND seq = ?", (append.run, first.number)
+            "SELECT seq, data FROM event WHERE run = ? AND seq >= ? AND attempt = ? "
+            "ORDER BY seq LIMIT 1",
+            (append.run, first.number, append.attempt),
         )
-        return row == (first.attempt, first.data)
+        return cast(int, row[0]) if row and row[1] == first.data else None
 
 
 def refuse(append: Append, *, attempt: int, status: str) -> ForebayError | None:
