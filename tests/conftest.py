@@ -28,12 +28,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresCluster]:
+def postgres() -> Iterator[PostgresCluster]:
     """A server that all tests share, also those of other workers; each test has its database."""
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    cluster = PostgresCluster(folder / "postgres")
+    cluster = PostgresCluster(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
     cluster.prepare()
     yield cluster
     cluster.close()

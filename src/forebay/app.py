@@ -324,6 +324,8 @@ class Application:
             Metric("forebay_runs_under_way", "gauge", "Runs executed here", self.runs.under_way),
             Metric("forebay_streams_open", "gauge", "Open event streams", len(self.streams)),
             Metric("forebay_commits_total", "counter", "Batches committed", committer.commits),
+            Metric("forebay_page_reads_total", "counter", "Reads of the log for followers",
+                   self.runs.follower.page_reads),
             Metric("forebay_log_backlog", "gauge", "Light runs not written yet", committer.backlog),
             Metric("forebay_log_dropped_total", "counter", "Light runs never written",
                    committer.keeps_dropped),

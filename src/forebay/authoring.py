@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import msgspec
 import pydantic
@@ -65,8 +65,9 @@ class FunctionAgent:
 def make_agent(body: Callable[..., object], name: str, description: str = "") -> FunctionAgent:
     """Make an agent of a function, a generator, or a class with `run`. Raises AgentLoadError."""
     function = _function_of(body, name)
-    takes_context, parameters = _parameters(function, is_method=inspect.isclass(body))
-    reader, schema, spread = _input_of(name, function, parameters)
+    hints = _hints(name, function)
+    takes_context, parameters = _parameters(function, hints, is_method=inspect.isclass(body))
+    reader, schema, spread = _input_of(name, hints, parameters)
 
     def call(ctx: Context, value: object) -> object:
         target = cast(Callable[..., object], body().run) if inspect.isclass(body) else body  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
@@ -75,6 +76,8 @@ def make_agent(body: Callable[..., object], name: str, description: str = "") ->
             return target(*before)
         if spread:
             return target(*before, **cast(dict[str, object], value))
+        if parameters[0].kind is inspect.Parameter.KEYWORD_ONLY:
+            return target(*before, **{parameters[0].name: value})
         return target(*before, value)
 
     return FunctionAgent(
@@ -118,12 +121,19 @@ def _style_of(function: Callable[..., object]) -> Style:
     return "generator" if inspect.isgeneratorfunction(function) else "function"
 
 
+def _hints(name: str, function: Callable[..., object]) -> dict[str, Any]:
+    try:
+        return get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise AgentLoadError(f"Agent {name!r}: an annotation cannot be read: {error}") from error
+
+
 def _parameters(
-    function: Callable[..., object], *, is_method: bool
+    function: Callable[..., object], hints: dict[str, Any], *, is_method: bool
 ) -> tuple[bool, list[inspect.Parameter]]:
     parameters = list(inspect.signature(function).parameters.values())[is_method:]
     takes_context = bool(parameters) and (
-        parameters[0].name in _CONTEXT_NAMES or parameters[0].annotation is Context
+        parameters[0].name in _CONTEXT_NAMES or hints.get(parameters[0].name) is Context
     )
     return takes_context, parameters[takes_context:]
 
@@ -136,18 +146,15 @@ def _first_line(body: object) -> str:
 
 
 def _input_of(
-    name: str, function: Callable[..., object], parameters: list[inspect.Parameter]
+    name: str, hints: dict[str, Any], parameters: list[inspect.Parameter]
 ) -> tuple[Callable[[Json], object], Json, bool]:
     """How to read the input, its schema, and whether it is spread over several parameters."""
-    try:
-        hints = get_type_hints(function)
-    except NameError as error:
-        raise AgentLoadError(f"Agent {name!r}: an annotation cannot be read: {error}") from error
     if not parameters:
         return (lambda value: value), {}, False
     if len(parameters) > 1:
         model = _model_of(name, parameters, hints)
-        return _Typed(name, pydantic.TypeAdapter(model)).spread, model.model_json_schema(), True
+        typed = _Typed(name, pydantic.TypeAdapter(model))
+        return typed.spread, cast(Json, model.model_json_schema()), True
     (parameter,) = parameters
     hint = hints.get(parameter.name)
     if hint is str:
@@ -160,14 +167,18 @@ def _input_of(
 
 
 def _model_of(
-    name: str, parameters: list[inspect.Parameter], hints: dict[str, object]
+    name: str, parameters: list[inspect.Parameter], hints: dict[str, Any]
 ) -> type[pydantic.BaseModel]:
+    # Aliases, because a parameter may be called what a model has of its own (`schema`, `copy`…).
     fields: dict[str, object] = {
-        parameter.name: (
+        f"parameter_{at}": (
             hints.get(parameter.name, object),
-            ... if parameter.default is inspect.Parameter.empty else parameter.default,
+            pydantic.Field(
+                ... if parameter.default is inspect.Parameter.empty else parameter.default,
+                alias=parameter.name,
+            ),
         )
-        for parameter in parameters
+        for at, parameter in enumerate(parameters)
     }
     return cast(
         type[pydantic.BaseModel],
@@ -223,7 +234,8 @@ class _Typed:
 
     def spread(self, value: Json) -> dict[str, object]:
         model = cast(pydantic.BaseModel, self.read(value))
-        return {field: getattr(model, field) for field in type(model).model_fields}
+        fields = type(model).model_fields
+        return {field.alias or name: getattr(model, name) for name, field in fields.items()}
 
 
 def _sentence(problem: FieldProblem) -> str:

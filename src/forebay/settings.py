@@ -236,6 +236,7 @@ def _check(settings: Settings) -> None:
         raise SettingError(
             "REQUIRE_AUTH=true: this version has no users or tokens yet, so nobody could get in."
         )
+    database(settings.db_url)
     if not 0 <= settings.port <= 65_535:
         raise SettingError(f"port={settings.port}: a port is at most 65535.")
     if settings.log_level not in ("debug", "info", "warning", "error"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -19,9 +20,11 @@ _numbers = count(1)
 
 
 class PostgresCluster:
-    """A server in a folder. Whoever opens the same folder shares it; the last one ends it."""
+    """A server. Whoever names the same one shares it; the last one to close it ends it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, name: str) -> None:
+        # Not in pytest's folder: every pytest that starts takes the rights to it from other users.
+        folder = Path(tempfile.gettempdir()) / f"forebay-postgres-{name}"
         self._server = get_server(folder, cleanup_mode="delete")
         self._url = self._server.get_uri()
 
@@ -82,8 +85,6 @@ class PostgresCluster:
 
     def close(self) -> None:
         """End it, if nobody else uses it."""
-        import shutil
-        shutil.copy(self._server.pgdata / "log", f"/tmp/pgt/log-{os.getpid()}")
         self._server.cleanup()
 
     def _pg_ctl(self, *command: str) -> None:

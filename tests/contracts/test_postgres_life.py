@@ -1,6 +1,7 @@
 """PostgreSQL: opening, migrations, and a database that goes away and comes back."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -166,6 +167,7 @@ async def test_what_was_committed_without_an_answer_stands_once_when_sent_again(
 ) -> None:
     url = proxy.url(postgres_database.url)
     storage = await _opened(postgres_database.storage(url, prepare=False))  # one answer, not two
+    await _hears(storage)  # so that no other answer can be lost than that to the batch
     number, ended = await admit(storage), await admit(storage)
     batch: list[Write] = [
         append(number, 3, OutputChunk("a"), OutputChunk("b"), objects=[Object("one", b"1")]),
@@ -214,8 +216,8 @@ async def test_after_a_cut_everything_goes_on(
 
 
 @pytest.fixture
-def own_cluster(tmp_path: Path) -> Iterator[PostgresCluster]:
-    cluster = PostgresCluster(tmp_path / "postgres")
+def own_cluster() -> Iterator[PostgresCluster]:
+    cluster = PostgresCluster(f"{os.getpid()}-own")
     yield cluster
     cluster.close()
 
@@ -230,8 +232,7 @@ async def test_a_server_that_was_killed_and_started_again_is_used_again(
     number = await admit(storage, admission(run))
     here.follower.start()
     follower = await here.attach(run, number)
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        await storage.hears.wait()
+    await _hears(storage)
 
     last = 2
     for _ in range(2):
@@ -250,8 +251,7 @@ async def test_a_server_that_was_killed_and_started_again_is_used_again(
     await _written_in_the_end(storage, [success(number, last + 1)])
 
     assert await follower == list(range(1, last + 2))
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        await storage.hears.wait()
+    await _hears(storage)
     assert storage.degraded == []
     await here.follower.aclose()
     await database.aclose()
@@ -271,6 +271,11 @@ async def test_a_storage_opens_when_its_server_has_come(own_cluster: PostgresClu
 
     await admit(storage)
     await database.aclose()
+
+
+async def _hears(storage: PostgresStorage) -> None:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        await storage.hears.wait()
 
 
 async def _opened(storage: PostgresStorage) -> PostgresStorage:

@@ -101,8 +101,17 @@ async def serving(
         try:
             yield Server(app, client, clock, log)
         finally:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                await app.aclose()
+            await close(app, clock)
+
+
+async def close(app: Application, clock: ManualClock) -> None:
+    """Stop an application; time passes meanwhile, for what tries again after a pause."""
+    closing = asyncio.create_task(app.aclose())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not closing.done():
+            await asyncio.wait({closing}, timeout=0.01)
+            clock.advance(0.01)
+        await closing
 
 
 def memory(clock: Clock) -> MemoryStorage:

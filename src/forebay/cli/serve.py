@@ -65,6 +65,9 @@ def _serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
+        # A thread that commits gives up the interpreter lock at every statement, and beside a busy
+        # event loop it waits this long each time to get it back.
+        sys.setswitchinterval(0.0005)
         await server.run_until_stopped(
             listening, Announcement(application, listening, as_json=as_json, quiet=quiet)
         )

@@ -14,9 +14,9 @@ from forebay.core.ids import Names
 
 from .asgi import Headers, Receive, Scope, Send
 from .origin import OriginPolicy
-from .request import Request
+from .request import ErrorShape, Request
 from .response import Answer, empty
-from .routing import ErrorShape, Route, Router
+from .routing import Route, Router
 from .trace import trace_of, traceparent, usable_request_id
 
 log = logging.getLogger("forebay.http")
@@ -68,28 +68,35 @@ class Edge:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request = Request(scope, receive, send, headers, self._body_limit)
+        request.responder = self
         request.extra = self._name(request)
-        route: Route | None = None
+        await self.respond(request, self._answer(request))
+
+    async def respond(self, request: Request, making: Awaitable[Answer]) -> None:
+        """Send what is being made, or the error that comes of it; but never a second answer."""
         try:
-            self._origins.check(headers)
-            if scope["method"] == "OPTIONS":
-                answer: Answer = empty(headers=self._origins.preflight(headers))
-            else:
-                method = "GET" if scope["method"] == "HEAD" else scope["method"]
-                route, request.path = self._router.find(method, scope["path"])
-                answer = await self._answer(route, request)
+            answer = await making
         except ForebayError as error:
-            answer = (route.errors if route else self._errors)(error, request)
+            answer = (request.errors or self._errors)(error, request)
         except _MISTAKES:
             log.exception("request %s failed", request.id, extra={"request": request.id})
-            answer = (route.errors if route else self._errors)(Broken(), request)
-        if b"origin" in headers:
-            request.extra.extend(self._origins.cors(headers))
-        if not request.is_answered:
-            self.answers[answer.status] += 1
-            await answer.send(send, request.extra)
+            answer = (request.errors or self._errors)(Broken(), request)
+        if request.is_answered:
+            return
+        request.is_answered = True
+        if b"origin" in request.headers:
+            request.extra.extend(self._origins.cors(request.headers))
+        self.answers[answer.status] += 1
+        await answer.send(request.send, request.extra)
 
-    async def _answer(self, route: Route, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
+        scope = request.scope
+        self._origins.check(request.headers)
+        if scope["method"] == "OPTIONS":
+            return empty(headers=self._origins.preflight(request.headers))
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        route, request.path = self._router.find(method, scope["path"])
+        request.errors = route.errors
         if route.needs_database and self._gate.closed_by is not None:
             raise self._gate.closed_by
         if route.body_limit is not None:

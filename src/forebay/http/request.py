@@ -1,7 +1,7 @@
 """Request: what a handler reads. Bounded in size, and in our words when it cannot be read."""
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -12,6 +12,7 @@ from forebay.core.errors import (
     BadJson,
     BodyTooLarge,
     FieldProblem,
+    ForebayError,
     Invalid,
     InvalidBody,
     InvalidQuery,
@@ -26,12 +27,24 @@ _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 _FORM_OF_CURL = b"application/x-www-form-urlencoded"
 
 
+class Responder(Protocol):
+    """Who sends the answer to a request."""
+
+    async def respond(self, request: "Request", making: Awaitable[Answer]) -> None:
+        """Send what is being made, or the error that comes of it."""
+        ...
+
+
+ErrorShape: TypeAlias = Callable[[ForebayError, "Request"], Answer]
+"""How a dialect shows an error."""
+
+
 class Request:
     """One HTTP request."""
 
     __slots__ = (
-        "_query", "_receive", "_send", "body_limit", "extra", "headers", "is_answered", "name",
-        "path", "scope", "trace",
+        "_query", "_receive", "body_limit", "errors", "extra", "headers", "is_answered", "name",
+        "path", "responder", "scope", "send", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -51,7 +64,9 @@ class Request:
         self.extra: Headers = []
         self.is_answered = False
         self._receive = receive
-        self._send = send
+        self.send = send
+        self.errors: ErrorShape | None = None
+        self.responder: Responder | None = None
         self._query: dict[str, str] | None = None
 
     @property
@@ -117,10 +132,10 @@ class Request:
             _refuse_what_is_no_number(raw)
         return read
 
-    async def answer_now(self, answer: Answer) -> None:
-        """Answer before the handler returns, which may go on afterwards. What it returns is unsent."""
-        self.is_answered = True
-        await answer.send(self._send, self.extra)
+    async def answer_now(self, making: Awaitable[Answer]) -> None:
+        """Answer before the handler returns, which may go on: what it returns is not sent any more."""
+        assert self.responder is not None, "only the edge makes requests that can be answered"
+        await self.responder.respond(self, making)
 
     async def disconnected(self) -> None:
         """Return when the client has left. Only after the body was read."""

@@ -13,11 +13,10 @@ import pydantic
 from forebay.core.errors import ForebayError
 
 from .errors import MethodNotAllowed, PathNotFound
-from .request import Request
-from .response import Answer, Response
+from .request import ErrorShape, Request
+from .response import Answer
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
-ErrorShape: TypeAlias = Callable[[ForebayError, Request], Response]
 
 Access: TypeAlias = Literal["always open", "anonymous unless auth is required", "operator"]
 """Who may call a route. `operator`: a token, or loopback while nobody forwards."""

@@ -45,23 +45,24 @@ class Execution:
         attempt.has_begun = True
         deadline = attempt.order.grant.deadline_seconds
         limit = None if deadline is None else asyncio.timeout(deadline)
+        failed: BaseException | None = None
         try:
             if limit is None:
                 await self._call(attempt)
             else:
                 async with limit:
                     await self._call(attempt)
-        except asyncio.CancelledError:
-            if attempt.interruption and attempt.task:
-                attempt.task.uncancel()  # it may be a request's task, which goes on to answer
-            return attempt.interruption or RunInterrupted("cancelled", "the agent cancelled itself")
-        except TimeoutError as error:
-            if limit is not None and limit.expired():
-                return RunFailed("deadline", f"The run took longer than {deadline:g} s.")
-            return self._failure(attempt, error)
         except BaseException as error:  # noqa: BLE001 -- an agent may raise anything, SystemExit too
-            return self._failure(attempt, error)
-        return attempt.interruption or RunSucceeded()
+            failed = error
+        if attempt.interruption is not None:
+            if attempt.task is not None:
+                attempt.task.uncancel()  # it may be a request's task, which goes on to answer
+            return attempt.interruption
+        if limit is not None and limit.expired():
+            return RunFailed("deadline", f"The run took longer than {deadline:g} s.")
+        if isinstance(failed, asyncio.CancelledError):
+            return RunInterrupted("cancelled", "the agent cancelled itself")
+        return RunSucceeded() if failed is None else self._failure(attempt, failed)
 
     async def _call(self, attempt: Attempt) -> None:
         order = attempt.order

@@ -131,6 +131,7 @@ class Follower:
         self._dirty: dict[RunNumber, _Gap] = {}
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.page_reads = 0
 
     def start(self) -> None:
         """Begin to listen."""
@@ -196,6 +197,7 @@ class Follower:
             await self._work.wait()
             self._work.clear()
             dirty, self._dirty = self._dirty, {}
+            self.page_reads += 1
             try:
                 found = await self._log.read_many(
                     {number: gap.after for number, gap in dirty.items()}
@@ -265,6 +267,7 @@ class Follower:
     async def _read(self, topic: Topic, cursor: int, signal: asyncio.Event) -> Sequence[Entry]:
         assert topic.number is not None, "a light run keeps all of its entries"
         while True:
+            self.page_reads += 1
             try:
                 entries = await self._log.read(topic.number, after=cursor)
             except DatabaseUnavailable:

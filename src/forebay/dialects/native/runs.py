@@ -135,7 +135,7 @@ class RunRoutes:
 
     async def _wait(self, request: Request, started: Started, seconds: float) -> Answer:
         async def late() -> None:
-            await request.answer_now(await _shown(started, 202))
+            await request.answer_now(_shown(started, 202))
 
         if await started.wait(seconds, late, request.disconnected):
             return await _shown(started, 200)
