@@ -18,7 +18,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from .load import Target
+from .connection import Target
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -3,7 +3,8 @@
 import statistics
 from collections.abc import Sequence
 
-from bench.load import Target, follow_background_run
+from bench.connection import Target
+from bench.load import follow_background_run
 from bench.measure import Figure, Load, cpu_figure
 from bench.report import Goal, Row
 from bench.stage import Stage

@@ -5,8 +5,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from bench.load import Ask, Pressure, Target, ask, repeat, stream_ask
+from bench.connection import Ask, Target, ask
+from bench.load import Pressure, repeat
 from bench.measure import Figure, Load, cpu_figure, interleaved, ratio_figure
+from bench.native import stream_ask
 from bench.report import Durability, Goal, Row
 from bench.stage import Stage
 

@@ -5,7 +5,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from bench.load import Pressure, Target, ask, latencies, repeat
+from bench.connection import Target, ask
+from bench.load import Pressure, latencies, repeat
 from bench.measure import Figure, interleaved, quantile
 from bench.postgres import NoPostgres, postgres
 from bench.report import Goal, Row

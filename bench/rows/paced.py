@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from bench.load import Ask, Target
+from bench.connection import Ask, Target
 from bench.load import paced as measure_paced
 from bench.measure import Figure, Load, cpu_figure, interleaved, ratio_figure
 from bench.report import Durability, Goal, Row

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from bench.load import Pressure, Target, produce, repeat, replay_ask
+from bench.connection import Target
+from bench.load import Pressure, produce, repeat
 from bench.measure import Figure, Load, cpu_figure
+from bench.native import events_ask
 from bench.postgres import NoPostgres, postgres
 from bench.report import Goal, Row
 from bench.servers import NotStarted, forebay
@@ -34,7 +36,7 @@ def rows(stage: Stage) -> Sequence[Row]:
 def _replays(stage: Stage, target: Target) -> list[Load]:
     events = stage.sizes.replay_events
     path = stage.client.run(produce, target, {"input": f"chunks={events} bytes={_BYTES}"})
-    asked = replay_ask(path, frames=events + _OWN_EVENTS)
+    asked = events_ask(path, frames=events + _OWN_EVENTS)
     rounds: list[Load] = []
     for _ in range(stage.sizes.rounds + 1):
         load = stage.client.run(repeat, target, asked, Pressure(connections=1, count=1))

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from bench.load import Pressure, Target, ask, repeat, stream_ask
+from bench.connection import Target, ask
+from bench.load import Pressure, repeat
 from bench.measure import Figure, resident_bytes
+from bench.native import stream_ask
 from bench.report import Goal, Row
 from bench.stage import Stage
 

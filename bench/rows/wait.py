@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from bench.load import Ask, Pressure, Target, ask, repeat
+from bench.connection import Ask, Target, ask
+from bench.load import Pressure, repeat
 from bench.measure import Figure, Load, cpu_figure, interleaved, ratio_figure
 from bench.report import Durability, Goal, Row
 from bench.stage import Stage

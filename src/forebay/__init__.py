@@ -1,5 +1,6 @@
 """Forebay: the server in front of your agents."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     # On first use: the client and the command line import this package too, and need none of it.
-    from importlib import import_module
-
     if name == "events":
         return import_module("forebay.core.events")
     if name in _HOMES:

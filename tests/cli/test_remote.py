@@ -43,7 +43,8 @@ def asked(
     def ask(*arguments: str) -> Ended:
         capsys.readouterr()
         code = main(arguments)
-        return Ended(code, *capsys.readouterr())
+        told = capsys.readouterr()
+        return Ended(code, told.out, told.err)
 
     return ask
 

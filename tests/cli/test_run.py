@@ -103,7 +103,7 @@ def blocks(text: str):
     [
         (["nobody", "hi"], 2, "nobody"),
         (["echo", "hi", "--agents", "nowhere.py"], 2, "nowhere.py"),
-        (["echo", "chunks=9999999"], 2, "chunks"),
+        (["average", "no numbers", "--agents", AGENTS], 2, "average"),
         (["echo", "hi", "--db", "."], 2, "folder"),
         (["echo", "hi", "--db", "postgresql://127.0.0.1:1/x"], 3, "cannot be reached"),
     ],

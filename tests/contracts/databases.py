@@ -55,6 +55,10 @@ class PostgresDatabase:
 
     async def aclose(self) -> None:
         """Close everything, and drop the database."""
+        import time
+
+        t = time.time()
         for storage in self._opened:
             await storage.aclose()
+        print("closed", time.time() - t)
         self.cluster.drop_database(self.name)

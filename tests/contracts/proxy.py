@@ -31,13 +31,14 @@ class Proxy:
         """Cut everything, let nobody in any more."""
         if self._server is not None:
             self._server.close()
-        self.cut()
+        await self.cut()
 
-    def cut(self) -> None:
+    async def cut(self) -> None:
         """Cut what is connected now."""
-        for writer in self._open:
+        writers, self._open = self._open, set()
+        for writer in writers:
             writer.transport.abort()
-        self._open.clear()
+        await asyncio.gather(*(each.wait_closed() for each in writers), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, to_server = await asyncio.open_unix_connection(f"{self._server_folder}/{_SOCKET}")
@@ -53,7 +54,8 @@ class Proxy:
             while data := await reader.read(65_536):
                 if is_answer and self.loses_answers:
                     self.answers_lost += 1
-                    self.cut()
+                    await self.cut()
+                    return
                 writer.write(data)
                 await writer.drain()
         except ConnectionError:

@@ -30,6 +30,7 @@ from forebay.testing.runs import (
     key,
     new_run,
     success,
+    written,
 )
 
 from .cluster import PostgresCluster
@@ -192,6 +193,19 @@ async def test_what_was_committed_without_an_answer_stands_once_when_sent_again(
     assert len(await storage.list(RunQuery("default"))) == 4
 
 
+async def test_a_connection_that_was_cut_while_nobody_used_it_is_not_used_again(
+    postgres_database: PostgresDatabase, proxy: Proxy
+) -> None:
+    storage = await _opened(postgres_database.storage(proxy.url(postgres_database.url)))
+    number = await admit(storage)
+    await asyncio.gather(*(storage.read(number) for _ in range(4)))
+
+    await proxy.cut()
+
+    assert len(await storage.read(number)) == 2
+    assert await written(storage, chunks(number, 3, "a")) == 3
+
+
 async def test_after_a_cut_everything_goes_on(
     postgres_database: PostgresDatabase, proxy: Proxy
 ) -> None:
@@ -203,7 +217,7 @@ async def test_after_a_cut_everything_goes_on(
 
     last = 2
     for _ in range(5):
-        proxy.cut()
+        await proxy.cut()
         last += 1
         await _written_in_the_end(storage, [chunks(number, last, "a")])
     await _written_in_the_end(storage, [success(number, last + 1)])

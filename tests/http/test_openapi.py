@@ -7,7 +7,7 @@ import pydantic
 import pytest
 from openapi_spec_validator import validate
 
-from forebay.core.errors import Denied, ForebayError, Full, KeyReused, RunNotFound
+from forebay.core.errors import Denied, Full, KeyReused, RunNotFound
 from forebay.core.events import TYPES
 from forebay.dialects.native.errors import problem_response
 from forebay.dialects.native.models import RunBody
@@ -293,8 +293,3 @@ async def test_every_status_that_a_run_route_answers_with_an_error_is_in_the_doc
     assert {"400", "401", "403", "404", "409", "413", "415", "422", "500", "503", "507"} < set(
         start
     )
-
-
-def test_every_error_that_is_said_to_come_up_is_a_class_that_can_be_made() -> None:
-    for row in TABLE:
-        assert all(isinstance(kind(), ForebayError) for kind in errors_of(row))

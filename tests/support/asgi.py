@@ -47,7 +47,6 @@ class Exchange:
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict[str, str])
-    body: bytes = b""
     sends: int = 0
     is_complete: bool = False
     is_over: bool = False
@@ -57,6 +56,7 @@ class Exchange:
     """What was sent after the end. A server raises and writes it to its log."""
     on_start: Callable[[], None] | None = None
     """Called when the answer begins, before the application goes on."""
+    _body: bytearray = field(default_factory=bytearray)
     _left: asyncio.Event = field(default_factory=asyncio.Event)
     _flows: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,8 +75,13 @@ class Exchange:
         """Read on."""
         self._flows.set()
 
+    @property
+    def body(self) -> bytes:
+        """What has come so far."""
+        return bytes(self._body)
+
     def json(self) -> Any:
-        return json.loads(self.body)
+        return json.loads(self._body)
 
     @property
     def text(self) -> str:
@@ -155,7 +160,7 @@ class Exchange:
                 self.on_start()
         else:
             assert self.status, "a body came before the answer's start"
-            self.body += message.get("body", b"")
+            self._body += message.get("body", b"")
             self.sends += 1
             self.is_complete = not message.get("more_body", False)
         self._changed.set()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.load import Connection, WrongAnswer, ask
+from bench.connection import Connection, WrongAnswer, ask
 from bench.rows import GROUPS
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -168,7 +168,8 @@ def offload(event: Event) -> tuple[Event, Object]:
     smaller = msgspec.structs.replace(event, **changes)
     if len(encode_json(smaller)) > MAX_EVENT_BYTES:
         raise EventTooLarge(
-            f"A {TYPES[type(event)]} event is larger than {MAX_EVENT_BYTES} bytes without its {field}."
+            f"A {TYPES[type(event)]} event without its {field} is larger than "
+            f"{MAX_EVENT_BYTES} bytes."
         )
     return smaller, stored
 

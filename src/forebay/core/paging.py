@@ -1,4 +1,4 @@
-"""A page of a log that is all in memory: bounded in count and bytes, the final entry always shown."""
+"""Pages of a log: bounded in count and bytes, the final entry always shown."""
 
 from collections.abc import Sequence
 

@@ -129,7 +129,7 @@ class Desk:
     def follow(
         self, run: Run, *, after: int = 0, types: Sequence[str] | None = None
     ) -> AsyncGenerator[Page]:
-        """An opened run's entries after a number, as they come, to the final one. Raises BadCursor."""
+        """An opened run's entries after a number, as they come. Raises BadCursor."""
         _check_cursor(run, after)
         return self._runs.follow(run, after, types)
 

@@ -36,7 +36,7 @@ class Gate:
 class Edge:
     """The ASGI application."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts it is made of, once
         self,
         router: Router,
         *,

@@ -133,7 +133,7 @@ class Request:
         return read
 
     async def answer_now(self, making: Awaitable[Answer]) -> None:
-        """Answer before the handler returns, which may go on: what it returns is not sent any more."""
+        """Answer before the handler returns. It may go on; what it returns is not sent."""
         assert self.responder is not None, "only the edge makes requests that can be answered"
         await self.responder.respond(self, making)
 

@@ -120,8 +120,8 @@ class RunStore(Protocol):
         """Commit a batch, power-loss safe, and answer each write in order.
 
         A write fails alone: StaleAttempt (another attempt holds the run), RunFinished (no such
-        entry may follow any more), RunNotFound, KeyReused. Raises DatabaseUnavailable if nothing was
-        committed; a batch may be sent again after that even if the commit's fate was unknown.
+        entry may follow any more), RunNotFound, KeyReused. Raises DatabaseUnavailable if nothing
+        was committed; a batch may be sent again after that even if the commit's fate was unknown.
         """
         ...
 

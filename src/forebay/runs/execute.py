@@ -101,25 +101,31 @@ class Execution:
 
     def _failure(self, attempt: Attempt, error: BaseException) -> RunFailed:
         run = as_uuid(attempt.order.run.id)
-        message = error.message if isinstance(error, ForebayError) else str(error)
         log.error(
             "run %s: agent %s raised %s", run, attempt.order.run.agent, type(error).__name__,
             exc_info=error, extra={"run": run},
         )  # fmt: skip
         return RunFailed(
             "agent_error",
-            message[:_MESSAGE_CHARACTERS] or type(error).__name__,
+            _message(error) or type(error).__name__,
             error=type(error).__name__,
             traceback=_text(error) if self.show_tracebacks else None,
         )
 
 
 def _call_blocking(attempt: Attempt, ctx: ThreadContext) -> None:
-    result = attempt.order.agent.call(ctx, attempt.order.value)
-    if attempt.order.agent.style == "function":
-        ctx.give(result)
-        return
-    pieces = cast(Generator[object], result)
+    try:
+        result = attempt.order.agent.call(ctx, attempt.order.value)
+        if attempt.order.agent.style == "generator":
+            _take_all(cast(Generator[object], result), ctx)
+        else:
+            ctx.give(result)
+    except (StopIteration, GeneratorExit) as error:
+        # No future can carry these to whoever waits: he would wait for ever, or be torn apart.
+        raise RuntimeError(f"the agent raised {type(error).__name__}") from error
+
+
+def _take_all(pieces: Generator[object], ctx: ThreadContext) -> None:
     try:
         for piece in pieces:
             ctx.give(piece)
@@ -127,5 +133,18 @@ def _call_blocking(attempt: Attempt, ctx: ThreadContext) -> None:
         pieces.close()
 
 
+def _message(error: BaseException) -> str:
+    try:
+        text = error.message if isinstance(error, ForebayError) else str(error)
+    except Exception:  # noqa: BLE001 -- an error of an agent may fail to say what it is
+        return ""
+    return _writable(text[:_MESSAGE_CHARACTERS])
+
+
 def _text(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:]
+    return _writable("".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:])
+
+
+def _writable(text: str) -> str:
+    # File names, for one, may hold what is no Unicode and cannot be written as JSON.
+    return text.encode("utf-8", "replace").decode()

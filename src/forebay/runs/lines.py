@@ -1,4 +1,4 @@
-"""One log line for each run that ends, written in batches: a line each would cost more than a run."""
+"""One log line for each run that ends, written in batches: one by one they cost more than a run."""
 
 import asyncio
 from typing import Literal, NamedTuple, TextIO

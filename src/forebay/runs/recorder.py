@@ -120,6 +120,8 @@ class LightRecorder:
         self.say(self._attempt, event)
 
     def chunk(self, text: str) -> None:
+        if not text.isascii():
+            text.encode()  # raises for what is no Unicode now, and not when the log is written
         self._bytes += len(text)
         said = Said(self._attempt, self._clock.now(), OutputChunk(text))
         self.log.append(said)
@@ -141,7 +143,7 @@ class LightRecorder:
 class DurableRecorder:
     """The newest part of a durable run's log: what is not committed yet."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts it is made of, once
         self,
         run: RunId,
         attempt: int,
@@ -292,6 +294,6 @@ def fit(event: Event) -> tuple[Event, list[Object]]:
 def _is_small(event: Event) -> bool:
     # Nearly every event surely fits, and encoding each of them to see would cost more than it.
     if isinstance(event, RunSubmitted):
-        plain = isinstance(event.input, str) and not event.metadata
-        return plain and len(str(event.input)) <= SMALL_CHARACTERS
+        text = event.input if isinstance(event.input, str) and not event.metadata else None
+        return text is not None and len(text) <= SMALL_CHARACTERS and text.isascii()
     return type(event) in _ALWAYS_SMALL

@@ -6,6 +6,7 @@ renews, and waits one lease before it takes anything.
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from forebay.core.clock import Clock
 from forebay.core.errors import Conflict, DatabaseUnavailable, NotFound
@@ -50,10 +51,8 @@ class Recovery:
 
     async def _run(self) -> None:
         while True:
-            try:
+            with suppress(DatabaseUnavailable):  # nobody can take our runs meanwhile either
                 await self.turn()
-            except DatabaseUnavailable:
-                pass  # the next turn comes; nobody can take our runs meanwhile either
             await self._clock.sleep(_SWEEP_SECONDS)
 
     async def turn(self) -> int:

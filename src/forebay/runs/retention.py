@@ -1,6 +1,7 @@
 """Retention: whole runs are forgotten when their time has come, in small batches."""
 
 import asyncio
+from contextlib import suppress
 
 from forebay.core.clock import Clock
 from forebay.core.errors import DatabaseUnavailable
@@ -37,8 +38,6 @@ class Retention:
 
     async def _run(self) -> None:
         while True:
-            try:
+            with suppress(DatabaseUnavailable):  # there is always a next minute
                 await self.turn()
-            except DatabaseUnavailable:
-                pass  # there is always a next minute
             await self._clock.sleep(_LOOK_SECONDS)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple
 
 import msgspec
@@ -86,7 +86,7 @@ class View(NamedTuple):
 class Runs:
     """The runs of this database, and the attempts under way in this process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts it is made of, once
         self,
         storage: Storage,
         executor: Executor,
@@ -260,10 +260,8 @@ class Runs:
         if attempt.promotion is not None:
             await attempt.promotion
         recorder = attempt.recorder
-        try:
+        with suppress(Conflict):  # somebody else may have ended the run meanwhile
             recorder.record(ending, getattr(ending, "reason", None))
-        except Conflict:
-            pass  # somebody else has ended the run meanwhile
         if isinstance(recorder, DurableRecorder):
             await recorder.ended.wait()
             if recorder.number is not None:

@@ -5,6 +5,7 @@ pooler in between that gives each transaction another one.
 """
 
 import asyncio
+import select
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
@@ -113,8 +114,9 @@ class Connections:
             raise DatabaseUnavailable("The database was closed.")
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed:
+            if _is_whole(connection):
                 return connection
+            await connection.close()
         return await connect(self._url, prepare=self._prepare)
 
     async def _give_back(self, connection: Connection) -> None:
@@ -125,6 +127,18 @@ class Connections:
         await connection.close()
         if not self._closed:
             await self.drop_idle()
+
+
+def _is_whole(connection: Connection) -> bool:
+    # A server that went away has said so to an idle connection: it can be read without asking.
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    try:
+        while poll.poll(0):
+            connection.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @contextmanager

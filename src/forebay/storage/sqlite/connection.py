@@ -15,7 +15,7 @@ import apsw
 
 from forebay.core.errors import DatabaseUnavailable, DiskFull, ForeignDatabase, StartError
 
-SqlValue: TypeAlias = None | int | float | bytes | str
+SqlValue: TypeAlias = int | float | bytes | str | None
 Row: TypeAlias = tuple[SqlValue, ...]
 
 APPLICATION_ID = 0x46424159  # "FBAY"
@@ -25,7 +25,7 @@ _STATEMENTS = 200  # the write path uses a statement for every batch size
 
 
 class Connection:
-    """One connection, used by one thread. The few verbs of apsw that are needed, with their types."""
+    """One connection, used by one thread: the few verbs of apsw that are needed, typed."""
 
     def __init__(self, path: Path) -> None:
         with translated_errors():
@@ -122,7 +122,7 @@ class Connection:
 
 
 def refuse_foreign_file(path: Path) -> None:
-    """Look at a file without touching it. Raises ForeignDatabase if it is not ours and not empty."""
+    """Look at a file without touching it. Raises ForeignDatabase if it is not ours."""
     if _is_empty(path):
         return
     advice = f"{path} is not a Forebay database. Choose another file, for example --db ./forebay.db"
