@@ -65,7 +65,7 @@ def open_storage(settings: Settings, clock: Clock) -> Storage:
             assert where.url is not None
             return PostgresStorage(
                 where.url,
-                direct_url=settings.db_direct_url,
+                direct_url=_direct_url(settings),
                 prepare=settings.db_prepared_statements,
                 auto_migrate=settings.auto_migrate,
             )
@@ -95,7 +95,7 @@ async def migrate(settings: Settings, clock: Clock) -> list[str]:
     if where.url is not None:
         from forebay.storage.postgres.migrate import migrate as migrate_postgres
 
-        applied = await migrate_postgres(settings.db_direct_url or where.url)
+        applied = await migrate_postgres(_direct_url(settings) or where.url)
     elif where.path is not None:
         from forebay.storage.sqlite.backup import bring_up_to_date
 
@@ -142,6 +142,10 @@ def sqlite_version() -> str:
     from forebay.storage.sqlite.backup import library_version
 
     return library_version()
+
+
+def _direct_url(settings: Settings) -> str | None:
+    return database(settings.db_direct_url).url if settings.db_direct_url else None
 
 
 def _sqlite_file(settings: Settings) -> Path:

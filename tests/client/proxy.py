@@ -5,7 +5,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
 _PIECE = 4096
@@ -57,19 +57,21 @@ class Proxy:
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
         except OSError:
-            _reset(writer)
+            await _reset(writer)
             return
         asking = asyncio.create_task(_pump(reader, up_writer, None))
+        was_cut = True
         try:
             was_cut = await _pump(up_reader, writer, limit)
         finally:
             asking.cancel()
-            up_writer.close()
-        if was_cut:
-            _reset(writer)
-            self.cut.set()
-        else:
-            writer.close()
+            if was_cut:
+                await _reset(writer)
+                self.cut.set()
+            for each in (up_writer, writer):
+                each.close()
+                with contextlib.suppress(OSError):
+                    await each.wait_closed()
 
 
 async def _pump(
@@ -89,23 +91,26 @@ async def _pump(
     return False
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+async def _reset(writer: asyncio.StreamWriter) -> None:
     """End a connection as a network that breaks does: what is under way is lost."""
-    sock: socket.socket = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    with contextlib.suppress(OSError):
+        sock: socket.socket = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 @contextmanager
 def in_a_thread(proxy: Proxy) -> Generator[Proxy]:
     """Run a proxy beside code that blocks."""
     started = threading.Event()
-    stop: list[Callable[[], None]] = []
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def run() -> None:
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        stopping = asyncio.Event()
         async with proxy.running():
-            stop.append(lambda: loop.call_soon_threadsafe(stopping.set) and None)
+            running.append((asyncio.get_running_loop(), stopping))
             started.set()
             await stopping.wait()
 
@@ -115,5 +120,6 @@ def in_a_thread(proxy: Proxy) -> Generator[Proxy]:
     try:
         yield proxy
     finally:
-        stop[0]()
+        loop, stopping = running[0]
+        loop.call_soon_threadsafe(stopping.set)
         thread.join()

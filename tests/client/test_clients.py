@@ -197,12 +197,13 @@ async def test_a_finished_run_is_seen_whole_across_a_restart(place: Place) -> No
     with Client(server.url) as direct:
         run = direct.run("chunks=3000 some words")
     async with Proxy(server.port).running() as proxy, AsyncClient(proxy.url) as client:
-        proxy.limits = [100_000]
+        proxy.limits, proxy.limit = [100_000], 0
         seeing = asyncio.create_task(_all(client, run))
         async with asyncio.timeout(PATIENCE_SECONDS):
             await proxy.cut.wait()
         server.process.kill()
         await asyncio.to_thread(place.serve, port=server.port)
+        proxy.limit = None
         async with asyncio.timeout(PATIENCE_SECONDS):
             entries = await seeing
     assert is_whole(entries)

@@ -15,6 +15,7 @@ class PostgresDatabase:
 
     def __init__(self, cluster: PostgresCluster, *, migrated: bool = True) -> None:
         self.cluster = cluster
+        self._migrated = migrated
         self.name = cluster.create_database(migrated=migrated)
         self.url = cluster.url(self.name)
         self._opened: list[PostgresStorage] = []
@@ -54,11 +55,10 @@ class PostgresDatabase:
         await connections.aclose()
 
     async def aclose(self) -> None:
-        """Close everything, and drop the database."""
-        import time
-
-        t = time.time()
+        """Close everything, and clean up."""
         for storage in self._opened:
             await storage.aclose()
-        print("closed", time.time() - t)
-        self.cluster.drop_database(self.name)
+        if self._migrated:
+            self.cluster.empty_database(self.name)
+        else:
+            self.cluster.drop_database(self.name)

@@ -26,8 +26,8 @@ async def _hears(hears: asyncio.Event) -> None:
 def _cut_listeners(database: PostgresDatabase) -> int:
     with database.cluster.connect(database.name) as connection:
         return connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON oid = database "
+            "WHERE datname = current_database() AND locktype = 'advisory'"
         ).rowcount
 
 
@@ -47,6 +47,68 @@ async def test_rings_arrive_long_before_the_safety_poll(
 
     # Forty rings one after the other: a poll each would have taken longer than a test may.
     assert heard.told == {number: 42}
+
+
+async def test_a_process_is_not_told_of_what_it_has_written_itself(
+    postgres_database: PostgresDatabase,
+) -> None:
+    here, there = await postgres_database.open(), await postgres_database.open()
+    heard = HeardRuns()
+    here.listen(heard)
+    await _hears(here.hears)
+    own, of_another = [await admit(there) for _ in range(2)]
+    heard.waits_for |= {own: 1_000, of_another: 1_000}  # so that looking finds nothing new
+
+    for last in range(3, 23):
+        await here.write([chunks(own, last, "x")])
+        await there.write([chunks(of_another, last, "x")])
+        await heard.heard(of_another, last)
+
+    assert own not in heard.told
+
+
+async def test_nobody_rings_where_nobody_else_listens(
+    postgres_database: PostgresDatabase,
+) -> None:
+    here = await postgres_database.open()
+    await _hears(here.hears)
+    number = await admit(here)
+    with postgres_database.cluster.connect(postgres_database.name) as stranger:
+        stranger.execute("LISTEN forebay")
+        for last in range(3, 13):
+            await here.write([chunks(number, last, "unheard")])
+
+        there = await postgres_database.open()
+        await _hears(there.hears)
+        heard = HeardRuns()
+        there.listen(heard)
+        heard.waits_for[number] = 1_000  # so that looking finds nothing new
+        await here.write([chunks(number, 13, "heard")])
+        await heard.heard(number, 13)
+
+        rings = [read_ring(each.payload).runs for each in stranger.notifies(timeout=0.1)]
+
+    assert {last for runs in rings if runs for last in runs.values()} == {13}
+
+
+async def test_processes_that_start_together_hear_each_other(
+    postgres_database: PostgresDatabase,
+) -> None:
+    storages = [postgres_database.storage() for _ in range(4)]
+    heard = [HeardRuns() for _ in storages]
+    await asyncio.gather(*(storage.open() for storage in storages))
+    number = await admit(storages[0])
+    for storage, listener in zip(storages, heard, strict=True):
+        await _hears(storage.hears)
+        storage.listen(listener)
+        listener.waits_for[number] = 1_000
+
+    for last in range(3, 43):
+        speaker = last % len(storages)
+        await storages[speaker].write([chunks(number, last, "x")])
+        for at, listener in enumerate(heard):
+            if at != speaker:
+                await listener.heard(number, last)
 
 
 async def test_a_follower_misses_nothing_when_its_connection_is_cut(

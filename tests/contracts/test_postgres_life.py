@@ -82,14 +82,15 @@ async def test_servers_that_start_together_migrate_once(empty_database: Postgres
     assert len({await admit(storage) for storage in storages}) == 4
 
 
-async def test_a_newer_schema_is_refused(postgres_database: PostgresDatabase) -> None:
-    with postgres_database.cluster.connect(postgres_database.name) as connection:
+async def test_a_newer_schema_is_refused(empty_database: PostgresDatabase) -> None:
+    await migrate(empty_database.url)
+    with empty_database.cluster.connect(empty_database.name) as connection:
         connection.execute("INSERT INTO forebay.migration VALUES (9999, 'of the future')")
 
     with pytest.raises(NewerSchema, match="9999"):
-        await postgres_database.storage().open()
+        await empty_database.storage().open()
     with pytest.raises(NewerSchema):
-        await migrate(postgres_database.url)
+        await migrate(empty_database.url)
 
 
 async def test_who_may_not_make_a_schema_migrates_the_one_that_was_made_for_him(

@@ -7,13 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from forebay.core.ids import as_uuid, new_run_id
-from forebay.core.clock import Millis
 from tests.support.agents import Gated, give, large
 from tests.support.server import Server, serving
 from tests.support.strategies import jsons
 
-NOBODY = as_uuid(new_run_id(Millis(1000)))
+NOBODY = "00000000-03e8-7d1c-8a5f-0123456789ab"  # the same in every test process
 JSON = {"content-type": "application/json"}
 
 

@@ -13,8 +13,11 @@ from forebay import Context, agent, events
 from forebay.core.errors import RunFinished
 from forebay.core.events import AGENT_EVENTS, TYPES, Event
 from forebay.core.json import Json
+from forebay.storage.memory import MemoryStorage
+from forebay.testing.clock import ManualClock
 from tests.support.agents import Gated
 from tests.support.server import Server, serving
+from tests.support.storage import FaultyStorage
 from tests.support.waiting import Gate, settle, until
 
 DURABLE = pytest.mark.parametrize("durable", [True, False], ids=["durable", "light"])
@@ -591,19 +594,13 @@ async def test_a_hundred_thousand_pieces_come_in_order(durable: bool, mode: str)
             output = got.json()["output"]
             assert got.json()["events"] == count + 3
         else:
-            assert got.text.count("\nevent: output.chunk\n") + got.text.count(
-                "event: output.chunk\n", 0, 40
-            ) >= count - 1
+            assert got.body.count(b"event: output.chunk\n") == count
             output = (await server.show(got.headers["x-run-id"]))["output"]
         assert output.split() == [str(number) for number in range(count)]
         assert server.app.runs.committer.commits > 10
 
 
 async def test_an_agent_waits_for_the_log_before_it_goes_on():
-    from forebay.storage.memory import MemoryStorage
-    from forebay.testing.clock import ManualClock
-    from tests.support.storage import FaultyStorage
-
     said = 0
 
     @agent("many")
@@ -620,11 +617,9 @@ async def test_an_agent_waits_for_the_log_before_it_goes_on():
         await until(lambda: stream.status == 200)
         storage.paused.clear()
         await settle()
-        before = said
         for _ in range(20):
             await settle()
-        assert said == before or said < 10_000
-        assert said < 10_000
+        assert 100 < said < 10_000
         storage.paused.set()
         await stream.until_over()
         assert said == 50_000

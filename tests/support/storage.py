@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from forebay.core.clock import Millis
 from forebay.core.codec import Entry
@@ -14,6 +15,16 @@ from forebay.ports.storage import Storage, StorageStats
 from forebay.ports.store import Outcome, RunQuery, Write
 
 
+class Fault(NamedTuple):
+    """What goes wrong with a write, and whether it was committed nevertheless."""
+
+    error: ForebayError | None
+    committed: bool = False
+
+
+FINE = Fault(None)
+
+
 class FaultyStorage:
     """Another storage, with faults on order."""
 
@@ -24,10 +35,8 @@ class FaultyStorage:
         """Every verb raises this."""
         self.ping_error: ForebayError | None = None
         """What `ping` raises, and nothing else."""
-        self.fails_before: list[ForebayError] = []
-        """The next writes raise these, and write nothing."""
-        self.fails_after: list[ForebayError] = []
-        """The next writes raise these, and have written everything."""
+        self.faults: list[Fault] = []
+        """What happens to the next writes, one each."""
         self.paused = asyncio.Event()
         """Clear it, and writes wait."""
         self.paused.set()
@@ -49,12 +58,13 @@ class FaultyStorage:
         self.writes_begun += 1
         await self.paused.wait()
         self._check()
-        if self.fails_before:
-            raise self.fails_before.pop(0)
+        fault = self.faults.pop(0) if self.faults else FINE
+        if fault.error is not None and not fault.committed:
+            raise fault.error
         outcomes = await self._storage.write(batch)
         self.batches.append(batch)
-        if self.fails_after:
-            raise self.fails_after.pop(0)
+        if fault.error is not None:
+            raise fault.error
         return outcomes
 
     def _check(self) -> None:

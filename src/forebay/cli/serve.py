@@ -75,3 +75,11 @@ def _serve(
     uvloop.run(main())
     leave_blocked_threads(DONE)
     return DONE
+
+
+def _tune_collector() -> None:
+    # What was made so far stays: the collector need not look at it again and again. What requests
+    # make is mostly freed without it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -114,6 +114,8 @@ class Server(uvicorn.Server):
             if self.should_exit:
                 os._exit(128 + number)
             self.should_exit = True
+            for each in _SIGNALS:
+                signal.signal(each, signal.SIG_DFL)  # the next one ends us, whatever we do then
             # Whatever holds the event loop then, even an agent that blocks it.
             signal.setitimer(signal.ITIMER_REAL, self._stop_seconds)
             loop.call_soon_threadsafe(self._stop)

@@ -17,7 +17,8 @@ from forebay.core.run import Run
 from forebay.ports.agent import Agent
 from forebay.ports.store import IdempotencyKey, RunQuery
 from forebay.runs.follow import Page
-from forebay.runs.service import Runs, Start, View
+from forebay.runs.reader import View
+from forebay.runs.service import Runs, Start
 
 from .patience import WaitingRoom
 from .started import Started
@@ -100,47 +101,47 @@ class Desk:
 
     async def _join(self, run: RunId) -> Started:
         try:
-            return Started(self._runs, self._room, run=await self._runs.find(run))
+            return Started(self._runs, self._room, run=await self._runs.reader.find(run))
         except RunNotFound as error:
             raise KeyReused("The run that this key started was deleted.") from error
 
     async def open(self, run: RunId, caller: Caller) -> Run:
         """A run of this caller. Raises RunNotFound, also for a run of somebody else."""
-        found = await self._runs.find(run)
+        found = await self._runs.reader.find(run)
         if not may_open(caller, found):
             raise RunNotFound
         return found
 
     async def view(self, run: RunId, caller: Caller) -> View:
         """A run of this caller, with what its log adds up to now."""
-        return await self._runs.view(await self.open(run, caller))
+        return await self._runs.reader.view(await self.open(run, caller))
 
     async def list(self, query: RunQuery) -> Sequence[Run]:
         """A page of runs, newest first."""
-        return await self._runs.list(query)
+        return await self._runs.reader.list(query)
 
     async def read(
         self, run: Run, *, after: int, limit: int, types: Sequence[str] | None = None
     ) -> Sequence[Entry]:
         """A page of an opened run's entries. Raises BadCursor."""
         _check_cursor(run, after)
-        return await self._runs.read(run, after=after, limit=limit, types=types)
+        return await self._runs.reader.read(run, after=after, limit=limit, types=types)
 
     def follow(
         self, run: Run, *, after: int = 0, types: Sequence[str] | None = None
     ) -> AsyncGenerator[Page]:
         """An opened run's entries after a number, as they come. Raises BadCursor."""
         _check_cursor(run, after)
-        return self._runs.follow(run, after, types)
+        return self._runs.reader.follow(run, after, types)
 
     async def read_object(self, run: Run, object_id: str) -> bytes:
         """A value beside an opened run's log, as JSON. Raises ObjectNotFound."""
-        return await self._runs.read_object(run, object_id)
+        return await self._runs.reader.read_object(run, object_id)
 
     async def cancel(self, run: RunId, caller: Caller) -> Started:
         """Ask a run of this caller to end. Raises RunFinished."""
         found = await self.open(run, caller)
-        attempt = self._runs.live(run)
+        attempt = self._runs.reader.live(run)
         await self._runs.cancel(found, caller.name)
         return Started(self._runs, self._room, attempt=attempt, run=found)
 

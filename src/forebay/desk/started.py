@@ -9,8 +9,9 @@ from forebay.core.ids import RunId
 from forebay.core.run import Run
 from forebay.runs.attempt import Attempt
 from forebay.runs.follow import Page
+from forebay.runs.reader import View
 from forebay.runs.recorder import LightRecorder
-from forebay.runs.service import Runs, View
+from forebay.runs.service import Runs
 
 from .patience import Happens, WaitingRoom
 
@@ -45,19 +46,21 @@ class Started:
 
     async def run(self) -> Run:
         """The run as it is now."""
-        return await self._runs.find(self.run_id)
+        return await self._runs.reader.find(self.run_id)
 
     async def view(self) -> View:
         """The run as it is now, with what its log adds up to."""
         attempt = self._attempt
-        if attempt is not None and attempt.is_ended and (fold := attempt.fold()) is not None:
-            return View(attempt.run, fold)
-        return await self._runs.view(await self.run())
+        if attempt is not None and attempt.recorder.final is not None:
+            fold = attempt.fold()
+            if fold is not None:
+                return View(attempt.run, fold)
+        return await self._runs.reader.view(await self.run())
 
     async def follow(self) -> AsyncGenerator[Page]:
         """The run's entries from the first one, as they come, to the final one."""
         run = self._attempt.run if self._attempt else await self.run()
-        async with aclosing(self._runs.follow(run, 0)) as pages:
+        async with aclosing(self._runs.reader.follow(run, 0)) as pages:
             async for page in pages:
                 yield page
 

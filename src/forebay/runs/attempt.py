@@ -7,7 +7,7 @@ import msgspec
 
 from forebay.core.caller import Caller
 from forebay.core.codec import Entry
-from forebay.core.events import CancelRequested, RunInterrupted
+from forebay.core.events import FINAL_TYPES, CancelRequested, RunInterrupted
 from forebay.core.grant import Grant
 from forebay.core.run import MOVES, Fold, Run
 from forebay.ports.agent import Agent
@@ -38,7 +38,6 @@ class Attempt:
         self.trace = trace
         self.order = order
         self.recorder = recorder
-        self.is_ended = False
         self.is_closing = False
         self.has_begun = False
         self.interruption: RunInterrupted | None = None
@@ -101,6 +100,8 @@ class Attempt:
         for entry in entries:
             if isinstance(entry.event, CancelRequested):
                 self.interrupt(cancelled_by(entry.event.by))
+            elif entry.type in FINAL_TYPES and entry.attempt != self.order.run.attempt:
+                self.interrupt(RunInterrupted("ended_elsewhere", "somebody else ended the run"))
 
 
 def cancelled_by(name: str) -> RunInterrupted:

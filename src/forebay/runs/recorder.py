@@ -23,8 +23,8 @@ from forebay.core.events import (
     RunSubmitted,
     RunSucceeded,
 )
-from forebay.core.ids import RunId, RunNumber
-from forebay.core.run import Fold, move_of
+from forebay.core.ids import RunNumber
+from forebay.core.run import Fold, Run, move_of
 from forebay.ports.store import Append, Appended, Outcome
 
 from .commit import NOT_WRITTEN, Committer
@@ -143,26 +143,25 @@ class LightRecorder:
 class DurableRecorder:
     """The newest part of a durable run's log: what is not committed yet."""
 
-    def __init__(  # noqa: PLR0913 -- the parts it is made of, once
+    def __init__(
         self,
-        run: RunId,
-        attempt: int,
-        last: int,
+        run: Run,
+        number: RunNumber,
         *,
         clock: Clock,
         committer: Committer,
         follower: Follower,
         fold: Fold | None = None,
     ) -> None:
-        self.number: RunNumber | None = None
+        self.number = number
         self.fold = fold
         self.ended = asyncio.Event()
-        self._run = run
-        self._attempt = attempt
+        self._run = run.id
+        self._attempt = run.attempt
         self._clock = clock
         self._committer = committer
         self._follower = follower
-        self._next = last + 1
+        self._next = run.last + 1
         self._pending: list[Entry] = []
         self._unwritten: Append | None = None
         self._flying = False
@@ -171,7 +170,7 @@ class DurableRecorder:
         self._final: Entry | None = None
         self._bytes = 0
         self._room = asyncio.Event()
-        self._committed = last
+        self._committed = run.last
         self._refused: ForebayError | None = None
 
     @property
@@ -218,9 +217,12 @@ class DurableRecorder:
     def chunk(self, text: str) -> None:
         self.record(OutputChunk(text))
 
-    def admitted(self, number: RunNumber) -> None:
-        """The run has its number now: what was recorded meanwhile can be written."""
-        self.number = number
+    def take_over(self, log: Sequence[Said], objects: Sequence[Object]) -> None:
+        """Take what was said while the run was being admitted."""
+        for said in log:
+            self._pending.append(Entry(self._next, said.attempt, said.time, event=said.event))
+            self._next += 1
+        self._objects.extend(objects)
         if self._pending:
             self._committer.append_for(self)
 
@@ -229,8 +231,8 @@ class DurableRecorder:
     def take(self) -> Append | None:
         if self._refused or self._flying:
             return None
-        if self._unwritten is None and self._pending and self.number is not None:
-            self._unwritten = self._next_append(self.number)
+        if self._unwritten is None and self._pending:
+            self._unwritten = self._next_append()
         self._flying = self._unwritten is not None
         return self._unwritten
 
@@ -251,12 +253,12 @@ class DurableRecorder:
         if self._pending or self._unwritten:
             self._committer.append_for(self)
 
-    def _next_append(self, run: RunNumber) -> Append:
+    def _next_append(self) -> Append:
         entries, self._pending = self._pending, []
         objects, self._objects = self._objects, []
         self._bytes = 0
         return Append(
-            run,
+            self.number,
             self._attempt,
             entries,
             move_of(entry.event for entry in entries),

@@ -61,6 +61,7 @@ class Recovery:
         if now - self._last > LEASE_SECONDS * 1000:
             self._patient_until = now + int(LEASE_SECONDS * 1000)
         self._last = now
+        await self._runs.end_unsure()
         if self._runs.holds_leases:
             await self._store.renew(self._holder, LEASE_SECONDS)
         return await self._sweep() if now >= self._patient_until else 0

@@ -3,32 +3,27 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
-from typing import NamedTuple
+from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from forebay.core.caller import Caller
 from forebay.core.clock import Clock
-from forebay.core.codec import Entry, pack, restore, unpack
-from forebay.core.codec import Object as StoredObject
+from forebay.core.codec import Entry, pack
 from forebay.core.errors import (
     Conflict,
-    DatabaseUnavailable,
     ForebayError,
-    ObjectNotFound,
+    NotFound,
     RunFinished,
-    RunNotFound,
     RunUnfinished,
     Stopping,
 )
 from forebay.core.events import CancelRequested, Event, RunInterrupted, RunStarted, RunSubmitted
 from forebay.core.grant import Grant
-from forebay.core.ids import RunId, RunNumber, new_run_id
+from forebay.core.ids import RunId, new_run_id
 from forebay.core.json import Json
-from forebay.core.paging import PAGE_ENTRIES, page
-from forebay.core.run import Fold, Run, Status, move_of
+from forebay.core.run import Run, Status, move_of
 from forebay.ports.agent import Agent
 from forebay.ports.executor import Executor
 from forebay.ports.storage import Storage
@@ -41,13 +36,13 @@ from forebay.ports.store import (
     IdempotencyKey,
     Joined,
     Keep,
-    RunQuery,
 )
 
 from .attempt import Attempt, Order, cancelled_by
-from .commit import Committer
+from .commit import NOT_WRITTEN, Committer
 from .execute import Execution
-from .follow import Follower, Page, Topic
+from .follow import Follower
+from .reader import RunReader
 from .recorder import DurableRecorder, LightRecorder
 
 LEASE_SECONDS = 9.0
@@ -55,6 +50,8 @@ _PROMOTION_RETRY_SECONDS = 0.5
 _STOP_SECONDS = 10.0
 
 log = logging.getLogger("forebay.runs")
+
+_NOT_BEGUN = RunInterrupted("not_begun", "the database went away while the run was admitted")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -74,13 +71,6 @@ class Start(msgspec.Struct, frozen=True):
     key: IdempotencyKey | None = None
     folded: bool = False
     """Whether this process should keep what the log adds up to, because somebody waits for it."""
-
-
-class View(NamedTuple):
-    """A run, and what its log adds up to."""
-
-    run: Run
-    fold: Fold
 
 
 class Runs:
@@ -111,6 +101,8 @@ class Runs:
         """Why no run may be started now."""
         self.committer = Committer(storage, clock)
         self.follower = Follower(storage, clock)
+        self.reader = RunReader(storage, self.committer, self.follower, self._live)
+        self._unsure: set[RunId] = set()
         self.ended: Counter[Status] = Counter()
 
     # --- its life -------------------------------------------------------------------------------
@@ -188,7 +180,12 @@ class Runs:
         order = Order(run, start.agent, start.value, start.caller, start.grant)
         attempt = Attempt(order, recorder, self.make_durable, start.trace)
         if start.durable:
-            joined = await self._admit(attempt, recorder, start.key, folded=start.folded)
+            admit = self._admission(attempt, recorder, start.key)
+            try:
+                joined = await self._admit(attempt, recorder, admit, folded=start.folded)
+            except NOT_WRITTEN:
+                self._unsure.add(run.id)  # it may have been committed all the same
+                raise
             if joined is not None:
                 return joined
         self._live[run.id] = attempt
@@ -214,42 +211,41 @@ class Runs:
         light = attempt.recorder
         if not isinstance(light, LightRecorder):
             return
+        admit = self._admission(attempt, light, None)  # the same each time: it may be there already
         while True:
             try:
-                await self._admit(attempt, light, None, folded=True)
-            except DatabaseUnavailable:
+                await self._admit(attempt, light, admit, folded=True)
+            except NOT_WRITTEN:
                 await self._clock.sleep(_PROMOTION_RETRY_SECONDS)
             else:
                 return
 
-    async def _admit(
-        self, attempt: Attempt, light: LightRecorder, key: IdempotencyKey | None, *, folded: bool
-    ) -> RunId | None:
+    def _admission(
+        self, attempt: Attempt, light: LightRecorder, key: IdempotencyKey | None
+    ) -> Admit:
         run = msgspec.structs.replace(attempt.order.run, durable=True, last=light.last)
+        return Admit(run, light.entries(), key, LEASE_SECONDS, tuple(light.objects))
+
+    async def _admit(
+        self, attempt: Attempt, light: LightRecorder, admit: Admit, *, folded: bool
+    ) -> RunId | None:
+        outcome = await self.committer.write(admit)
+        if isinstance(outcome, Joined):
+            return outcome.run
+        assert isinstance(outcome, Admitted)
         recorder = DurableRecorder(
-            run.id,
-            1,
-            light.last,
+            admit.run,
+            outcome.number,
             clock=self._clock,
             committer=self.committer,
             follower=self.follower,
             fold=attempt.fold() if folded else None,
         )
-        attempt.recorder = recorder
-        try:
-            outcome = await self.committer.write(
-                Admit(run, light.entries(), key, LEASE_SECONDS, light.objects)
-            )
-        except DatabaseUnavailable:
-            attempt.recorder = light
-            raise
-        if isinstance(outcome, Joined):
-            return outcome.run
-        assert isinstance(outcome, Admitted)
         if light.is_followed:
-            self.follower.adopt(run.id, outcome.number, light.topic)
+            self.follower.adopt(admit.run.id, outcome.number, light.topic)
+        attempt.recorder = recorder
+        recorder.take_over(light.log[admit.run.last :], light.objects[len(admit.objects) :])
         self.follower.attend(outcome.number, attempt)
-        recorder.admitted(outcome.number)
         return None
 
     # --- under way ------------------------------------------------------------------------------
@@ -264,125 +260,16 @@ class Runs:
             recorder.record(ending, getattr(ending, "reason", None))
         if isinstance(recorder, DurableRecorder):
             await recorder.ended.wait()
-            if recorder.number is not None:
-                self.follower.leave(recorder.number)
+            self.follower.leave(recorder.number)
         del self._live[attempt.order.run.id]
-        attempt.is_ended = True
+        if recorder.final is None:
+            return  # somebody else has ended the run; it is not ours to count
         run = attempt.run
         self.ended[run.status] += 1
         if self._on_end is not None:
             self._on_end(run, attempt.trace)
         if isinstance(recorder, LightRecorder) and self._keeps_light:
             self.committer.keep(Keep(run, pack(recorder.log), recorder.objects))
-
-    # --- reading --------------------------------------------------------------------------------
-
-    def live(self, run: RunId) -> Attempt | None:
-        """The attempt at this run that is under way in this process."""
-        return self._live.get(run)
-
-    async def find(self, run: RunId) -> Run:
-        """The run with this id. Raises RunNotFound."""
-        attempt = self._live.get(run)
-        if attempt is not None and attempt.promotion is not None:
-            await asyncio.shield(attempt.promotion)  # it has no number yet
-        if attempt is not None and isinstance(attempt.recorder, LightRecorder):
-            return attempt.run
-        keep = self.committer.keeping(run)
-        found = keep.run if keep is not None else await self._storage.find(run)
-        if found is None:
-            raise RunNotFound
-        return found
-
-    async def view(self, run: Run) -> View:
-        """The run, with what its log adds up to now."""
-        fold, last = Fold(), 0
-        while entries := await self.read(run, after=last):
-            for entry in entries:
-                fold.apply(await self._whole(run, entry))
-            last = entries[-1].number
-        return View(run, fold)
-
-    async def read(
-        self,
-        run: Run,
-        *,
-        after: int,
-        limit: int = PAGE_ENTRIES,
-        types: Sequence[str] | None = None,
-    ) -> Sequence[Entry]:
-        """A page of a run's entries."""
-        light, keep = self._light(run.id), self.committer.keeping(run.id)
-        if light is not None:
-            return page(light.entries(after), limit, types)
-        if keep is not None:
-            return page(unpack(keep.log)[after:], limit, types)
-        return await self._storage.read(
-            await self._number(run), after=after, limit=limit, types=types
-        )
-
-    async def follow(
-        self, run: Run, after: int, types: Sequence[str] | None = None
-    ) -> AsyncGenerator[Page]:
-        """The run's entries after a number, as they come. Close the generator when done."""
-        light, keep = self._light(run.id), self.committer.keeping(run.id)
-        if light is not None:
-            where = light.topic
-        elif keep is not None:
-            where = Topic.of(unpack(keep.log))
-        else:
-            where = await self._number(run)
-        async with aclosing(self.follower.follow(run.id, where, after, types)) as pages:
-            async for page in pages:
-                yield page
-
-    async def read_object(self, run: Run, object_id: str) -> bytes:
-        """A value that stands beside the run's log, as JSON. Raises ObjectNotFound."""
-        near = self._light(run.id) or self.committer.keeping(run.id)
-        if near is not None:
-            found = next((each.data for each in near.objects if each.id == object_id), None)
-        else:
-            found = await self._storage.read_object(await self._number(run), object_id)
-        if found is None:
-            raise ObjectNotFound
-        return found
-
-    async def list(self, query: RunQuery) -> Sequence[Run]:
-        """A page of runs, newest first; light ones that are not written yet included."""
-        here = [  # before the database is asked: meanwhile they may be written
-            attempt.run
-            for attempt in self._live.values()
-            if isinstance(attempt.recorder, LightRecorder)
-        ]
-        here.extend(keep.run for keep in self.committer.all_keeping())
-        stored = await self._storage.list(query)
-        known = {run.id for run in stored}
-        light = [run for run in here if run.id not in known and query.matches(run)]
-        if not light:
-            return stored
-        merged = sorted([*stored, *light], key=lambda run: run.id, reverse=True)
-        return merged[: query.limit]
-
-    async def _whole(self, run: Run, entry: Entry) -> Event:
-        event = entry.event
-        stored = getattr(event, "stored", None)
-        if stored is None:
-            return event
-        data = await self.read_object(run, stored.object)
-        return restore(event, StoredObject(stored.object, data))
-
-    async def _number(self, run: Run) -> RunNumber:
-        if run.number is not None:
-            return run.number
-        stored = await self._storage.find(run.id)  # it was light, and has been written since
-        if stored is None or stored.number is None:
-            raise RunNotFound
-        return stored.number
-
-    def _light(self, run: RunId) -> LightRecorder | None:
-        attempt = self._live.get(run)
-        recorder = attempt.recorder if attempt else None
-        return recorder if isinstance(recorder, LightRecorder) else None
 
     # --- ending ---------------------------------------------------------------------------------
 
@@ -391,7 +278,7 @@ class Runs:
         if run.is_finished:
             raise RunFinished
         request = CancelRequested(by)
-        attempt, light = self._live.get(run.id), self._light(run.id)
+        attempt, light = self._live.get(run.id), self.reader.light(run.id)
         if attempt is not None and light is not None:
             if attempt.is_closing:
                 raise RunFinished
@@ -409,7 +296,7 @@ class Runs:
         ]
         reason = getattr(events[-1], "reason", None)
         append = Append(
-            await self._number(run),
+            await self.reader.number(run),
             CONTROL,
             entries,
             move_of(events),
@@ -424,6 +311,15 @@ class Runs:
         attempt = self._live.get(run.id)
         if attempt is not None:
             attempt.hear(entries)
+
+    async def end_unsure(self) -> None:
+        """End runs that turn out to be admitted, though their callers were told otherwise."""
+        for run_id in list(self._unsure):
+            run = await self._storage.find(run_id)
+            if run is not None:
+                with suppress(Conflict, NotFound):
+                    await self.control(run, _NOT_BEGUN)
+            self._unsure.discard(run_id)
 
     async def delete(self, run: Run) -> None:
         """Forget a finished run. Raises RunUnfinished."""

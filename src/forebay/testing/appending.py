@@ -292,6 +292,7 @@ class AppendingContract(DatabaseTests):
         assert await storage.read(number, after=1, limit=2) == log[1:3]
         assert await storage.read(number, types=["output.chunk"]) == log[2:]
         assert await storage.read(number, after=5) == []
+        assert (await storage.read_many({number: 3}))[number] == log[3:]
         assert await storage.read_object(number, "large") == b"1"
 
     async def test_a_kept_run_takes_no_further_entry(self, storage: Storage) -> None:

@@ -2,7 +2,8 @@
 
 Nobody notifies in the transaction that appends: committing notifications is a queue of one for the
 whole server. Each process tells what it has committed in a transaction of its own, at most every
-few milliseconds. A notification that is lost is made good by the safety poll.
+few milliseconds, and not at all while nobody else listens: whoever begins to listen holds a lock
+that can be counted, and rings once. A ring that is lost is made good by the safety poll.
 """
 
 import asyncio
@@ -27,6 +28,15 @@ _MOST_RUNS = 2_000
 
 _LOOK = "look"
 
+_LISTENING = 0x466F_7265_6261_7A  # "Forebaz"
+
+_LISTEN_TOO = b"SELECT pg_advisory_lock_shared($1)"
+
+_OTHERS = b"""
+SELECT count(*) > 1 FROM pg_locks
+ WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) + objid::bigint = $1
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
 # What is lost with the power is a ring: nobody needs to wait for the disk.
 _RING = b"""
 SELECT set_config('synchronous_commit', 'off', true), pg_notify('forebay', ring)
@@ -44,6 +54,7 @@ class Doorbell:
         self._connections = connections
         self._clock = clock
         self._name = secrets.token_hex(4)
+        self._alone = False
         self._moved: dict[RunNumber, int] = {}
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -65,7 +76,7 @@ class Doorbell:
 
     def ring(self, runs: Mapping[RunNumber, int]) -> None:
         """These runs have entries up to these numbers now."""
-        if runs:
+        if runs and not self._alone:
             self._moved.update(runs)
             self._work.set()
 
@@ -79,13 +90,16 @@ class Doorbell:
             try:
                 await execute(connection, b"LISTEN forebay")
                 await self._hear_ourselves(connection)
+                await self._join(connection)
                 yield None
                 async with aclosing(connection.notifies()) as notifications:
                     async for notification in notifications:
                         ring = read_ring(notification.payload)
                         if ring.name != self._name:
+                            await self._have_company()
                             yield ring.runs
             finally:
+                self._alone = False
                 await connection.close()
 
     async def _hear_ourselves(self, connection: Connection) -> None:
@@ -96,6 +110,18 @@ class Doorbell:
                     return
         await execute(connection, b"UNLISTEN *")
         raise NotHeard
+
+    async def _join(self, connection: Connection) -> None:
+        # In this order nobody stays unheard of: who comes later counts two, or is rung for.
+        await fetch(connection, _LISTEN_TOO, [_LISTENING])
+        others = await fetch(connection, _OTHERS, [_LISTENING])
+        self._alone = not others[0][0]
+        await self._send([f"{self._name};"])
+
+    async def _have_company(self) -> None:
+        if self._alone:
+            self._alone = False
+            await self._send([f"{self._name};{_LOOK}"])  # for what we did not ring for until now
 
     async def _run(self) -> None:
         while True:

@@ -67,8 +67,8 @@ async def read(
         rows = await fetch(connection, _PAGE_OF_TYPES, [run, after, limit, shown])
     if rows:
         return _entries(rows)
-    packed = await fetch(connection, _PACKED, [run])
-    return page(unpack(packed[0][0])[after:], limit, types) if packed else []
+    packed = await fetch(connection, _PACKED, [BigInts([run])])
+    return page(unpack(packed[0][1])[after:], limit, types) if packed else []
 
 
 async def read_many(
@@ -81,6 +81,9 @@ async def read_many(
         list[tuple[RunNumber, int, int, Millis, bytes]], rows
     ):
         found[run].append(Entry(number, attempt, time, data=data))
+    empty = [run for run, entries in found.items() if not entries]
+    for run, packed in await fetch(connection, _PACKED, [BigInts(empty)]) if empty else ():
+        found[run] = page(unpack(packed)[cursors[run] :], PAGE_ENTRIES, None)
     return found
 
 
@@ -114,7 +117,7 @@ SELECT {RUN_COLUMNS} FROM forebay.run
  WHERE finished IS NULL AND status = 'running' AND lease_until < now()
  ORDER BY number LIMIT $1""".encode()
 
-_PACKED = b"SELECT log FROM forebay.run WHERE number = $1 AND log IS NOT NULL"
+_PACKED = b"SELECT number, log FROM forebay.run WHERE number = ANY ($1) AND log IS NOT NULL"
 
 _OBJECT = b"SELECT data FROM forebay.object WHERE run = $1 AND id = $2"
 
