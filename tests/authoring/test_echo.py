@@ -51,7 +51,9 @@ def test_what_is_said(text: str, chunks: list[str]):
     assert said(text) == chunks
 
 
-@pytest.mark.parametrize("text", ["chunks=1000001", "bytes=65537", "delay=3600001", "sleep=" + "9" * 18])
+@pytest.mark.parametrize(
+    "text", ["chunks=1000001", "bytes=65537", "delay=3600001", "sleep=" + "9" * 18]
+)
 def test_a_number_that_is_out_of_bounds_is_refused(text: str):
     with pytest.raises(InvalidInput, match="is more than"):
         Script.read(text)
@@ -67,7 +69,11 @@ async def test_a_number_of_absurd_length_fails_the_run_and_nothing_else():
 async def test_failing_comes_after_everything_was_said():
     async with serving() as server:
         run = (await server.run("hello fail=on_purpose world")).json()
-    assert (run["status"], run["reason"], run["output"]) == ("failure", "agent_error", "hello world")
+    assert (run["status"], run["reason"], run["output"]) == (
+        "failure",
+        "agent_error",
+        "hello world",
+    )
     assert run["error"] == {
         "reason": "agent_error",
         "message": "on_purpose",

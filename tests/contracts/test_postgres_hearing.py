@@ -26,8 +26,8 @@ async def _hears(hears: asyncio.Event) -> None:
 def _cut_listeners(database: PostgresDatabase) -> int:
     with database.cluster.connect(database.name) as connection:
         return connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON oid = database "
-            "WHERE datname = current_database() AND locktype = 'advisory'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND query LIKE 'LISTEN%'"
         ).rowcount
 
 
@@ -91,12 +91,17 @@ async def test_nobody_rings_where_nobody_else_listens(
     assert {last for runs in rings if runs for last in runs.values()} == {13}
 
 
-async def test_processes_that_start_together_hear_each_other(
-    postgres_database: PostgresDatabase,
+@pytest.mark.parametrize("together", [True, False])
+async def test_processes_hear_each_other_in_whatever_order_they_start(
+    postgres_database: PostgresDatabase, together: bool
 ) -> None:
     storages = [postgres_database.storage() for _ in range(4)]
     heard = [HeardRuns() for _ in storages]
-    await asyncio.gather(*(storage.open() for storage in storages))
+    for storage in () if together else storages:
+        await storage.open()
+        await _hears(storage.hears)
+    if together:
+        await asyncio.gather(*(storage.open() for storage in storages))
     number = await admit(storages[0])
     for storage, listener in zip(storages, heard, strict=True):
         await _hears(storage.hears)
@@ -198,4 +203,4 @@ def test_too_many_runs_for_rings_are_one_ring() -> None:
 
     (payload,) = rings("a name", moved)
 
-    assert read_ring(payload) == ("a name", None)
+    assert read_ring(payload) == ("a name", None, False)

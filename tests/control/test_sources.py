@@ -69,7 +69,9 @@ def test_a_module_of_a_package_is_found(folder: Path):
     assert names(f"{package}.agents") == ["quiet", "shout"]
 
 
-@pytest.mark.parametrize(("wanted", "name"), [("shout", "shout"), ("quiet", "quiet"), ("alias", "shout")])
+@pytest.mark.parametrize(
+    ("wanted", "name"), [("shout", "shout"), ("quiet", "quiet"), ("alias", "shout")]
+)
 def test_one_agent_of_a_source_can_be_named(folder: Path, wanted: str, name: str):
     source = write(folder, TWO)
     assert names(f"{source}:{wanted}") == [name]

@@ -123,7 +123,9 @@ def test_objects_are_named_by_what_they_hold(one: Json, other: Json):
 
 def test_text_and_no_text_are_told_apart_beside_the_log():
     assert offload(FileWritten("a", "text"))[0] == FileWritten(
-        "a", "", offload(FileWritten("b", "text"))[0].stored  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
+        "a",
+        "",
+        offload(FileWritten("b", "text"))[0].stored,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType]
     )
     assert getattr(offload(ToolStarted("c", "t", {"a": 1}))[0], "input") is None  # noqa: B009
 

@@ -67,7 +67,7 @@ def test_what_may_follow_what(kind: type[Event], status: Status):
 
 
 def test_each_status_is_finished_or_not():
-    assert UNFINISHED | FINISHED == set(STATUSES)
+    assert set(STATUSES) == UNFINISHED | FINISHED
     assert not UNFINISHED & FINISHED
 
 

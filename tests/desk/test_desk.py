@@ -117,7 +117,7 @@ async def test_a_cursor_is_a_number_of_the_log():
             with pytest.raises(BadCursor):
                 await desk.read(run, after=after, limit=100)
             with pytest.raises(BadCursor):
-                desk.follow(run, after=after)
+                await desk.follow(run, after=after)
 
 
 async def test_cancelling_what_is_finished_is_refused_and_what_is_unknown_is_not_found():

@@ -79,7 +79,12 @@ async def test_an_unknown_path_is_told_in_the_words_that_others_compare():
 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
-    [("PUT", "/", "GET"), ("GET", "/runs", "POST"), ("HEAD", "/runs", "POST"), ("BREW", "/", "GET")],
+    [
+        ("PUT", "/", "GET"),
+        ("GET", "/runs", "POST"),
+        ("HEAD", "/runs", "POST"),
+        ("BREW", "/", "GET"),
+    ],
 )
 async def test_a_wrong_method_is_a_405_with_allow(method: str, path: str, allow: str):
     got = await CLIENT.send(method, path)
@@ -122,9 +127,7 @@ async def test_any_other_exception_is_answered_too(what: str):
 
 async def test_a_dialect_gives_errors_its_own_shape():
     edge = edge_of(route("POST", "/runs"))
-    other = edge_of(
-        route("GET", "/fail/{what}", fail), route("POST", "/{x}")
-    )
+    other = edge_of(route("GET", "/fail/{what}", fail), route("POST", "/{x}"))
     assert (await Client(edge).get("/runs")).headers["content-type"] == "application/problem+json"
     assert (await Client(other).get("/fail/a")).headers["content-type"] == (
         "application/problem+json"

@@ -50,7 +50,9 @@ def test_an_error_brings_the_headers_that_its_status_asks_for(kind: type[Forebay
     assert (b"www-authenticate" in headers) == (status == 401)
 
 
-@pytest.mark.parametrize(("seconds", "header"), [(0.2, b"1"), (1.0, b"1"), (7.6, b"8"), (60.0, b"60")])
+@pytest.mark.parametrize(
+    ("seconds", "header"), [(0.2, b"1"), (1.0, b"1"), (7.6, b"8"), (60.0, b"60")]
+)
 def test_retry_after_is_whole_seconds_and_never_none(seconds: float, header: bytes):
     error = errors.Busy()
     error.retry_after = seconds

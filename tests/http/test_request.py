@@ -152,8 +152,8 @@ async def test_every_name_of_json_is_read(kind: str):
 
 @pytest.mark.parametrize(
     "kind",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "json",
-     "application/jsonp", "\xff\xfe"],
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "",
+     "json", "application/jsonp", "\xff\xfe"],
 )  # fmt: skip
 async def test_another_media_type_is_a_415(kind: str):
     got = await post(b'{"name":"a"}', content_type=kind)

@@ -1,4 +1,4 @@
-"""Server-sent events: sent when they are ready, ended when they should, and nobody waits for others."""
+"""Server-sent events: sent when ready, ended when they should, and nobody waits for others."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

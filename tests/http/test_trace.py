@@ -10,9 +10,7 @@ TRACE = b"0af7651916cd43dd8448eb211c80319c"
 SPAN = b"b7ad6b7169203331"
 
 
-@pytest.mark.parametrize(
-    "header", [b"00-%b-%b-01" % (TRACE, SPAN), b"00-%b-%b-00" % (TRACE, SPAN)]
-)
+@pytest.mark.parametrize("header", [b"00-%b-%b-01" % (TRACE, SPAN), b"00-%b-%b-00" % (TRACE, SPAN)])
 def test_the_trace_of_a_traceparent_is_read(header: bytes):
     assert trace_of(header) == TRACE
 

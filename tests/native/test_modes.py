@@ -309,14 +309,14 @@ async def test_session_metadata_and_trace_stand_in_the_first_event():
     async with serving() as server:
         got = await server.client.post(
             "/api/runs",
-            {"input": "hi", "session": "s1", "metadata": {"team": "blue", "n": [1, {}]}},
+            {"input": "hi", "session": "s1", "metadata": {"team": "blue", "n": [1, 2]}},
             headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"},
         )
         run = got.json()
-        assert (run["session"], run["metadata"]) == ("s1", {"team": "blue", "n": [1, {}]})
+        assert (run["session"], run["metadata"]) == ("s1", {"team": "blue", "n": [1, 2]})
         first = (await server.entries(run["id"]))[0]
     assert first["session"] == "s1"
-    assert first["metadata"] == {"team": "blue", "n": [1, {}]}
+    assert first["metadata"] == {"team": "blue", "n": [1, 2]}
     assert first["trace"] == trace
     assert (first["agent"], first["input"], first["dialect"]) == ("echo", "hi", "native")
 

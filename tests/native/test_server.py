@@ -250,7 +250,7 @@ async def test_the_lifespan_of_asgi_starts_and_stops_the_application():
 
     async def send(message: object) -> None:
         assert isinstance(message, dict)
-        sent.append(message["type"])  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        sent.append(message["type"])  # pyright: ignore[reportUnknownArgumentType]
 
     inbox.put_nowait({"type": "lifespan.startup"})
     serving_it = asyncio.create_task(app.edge({"type": "lifespan"}, inbox.get, send))

@@ -102,9 +102,7 @@ async def test_a_wrong_or_missing_field_is_a_422_that_names_it(
     server: Server, body: dict[str, object], field: str
 ):
     raw = json.dumps(body).encode()
-    problem = await refused(
-        server, 422, "invalid_body", "POST", "/api/runs", raw=raw, headers=JSON
-    )
+    problem = await refused(server, 422, "invalid_body", "POST", "/api/runs", raw=raw, headers=JSON)
     assert isinstance(problem["errors"], list)
     assert problem["errors"][0]["location"] == ["body", field]
 
@@ -155,9 +153,7 @@ async def test_a_directive_of_echo_that_is_out_of_bounds_fails_the_run(server: S
 
 
 async def test_a_body_that_is_too_large_is_a_413(server: Server):
-    await refused(
-        server, 413, "body_too_large", "POST", "/api/runs", body={"input": "x" * 100_000}
-    )
+    await refused(server, 413, "body_too_large", "POST", "/api/runs", body={"input": "x" * 100_000})
 
 
 @pytest.mark.parametrize(
@@ -307,7 +303,9 @@ async def finished(server: Server) -> str:
     return got.json()["id"]
 
 
-@pytest.mark.parametrize("cursor", ["x", "-1", "1.0", "1e3", "²", "٣", "9" * 30, " 1", "0x1", "7", "1,2"])
+@pytest.mark.parametrize(
+    "cursor", ["x", "-1", "1.0", "1e3", "²", "٣", "9" * 30, " 1", "0x1", "7", "1,2"]
+)
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
 async def test_a_bad_cursor_is_a_400(server: Server, finished: str, cursor: str, accept: str):
     path = f"/api/runs/{finished}/events"
@@ -328,9 +326,7 @@ async def test_a_bad_cursor_is_a_400(server: Server, finished: str, cursor: str,
      "types=,", "types=output.chunk,x", "after=1&before=2"],
 )  # fmt: skip
 async def test_a_wrong_query_for_events_is_a_422(server: Server, finished: str, query: str):
-    await refused(
-        server, 422, "invalid_query", "GET", f"/api/runs/{finished}/events", query=query
-    )
+    await refused(server, 422, "invalid_query", "GET", f"/api/runs/{finished}/events", query=query)
 
 
 @pytest.mark.parametrize(
@@ -348,9 +344,7 @@ async def test_a_bad_cursor_for_a_list_is_a_400(server: Server, cursor: str):
 
 @pytest.mark.parametrize("name", ["x", "0" * 32, "..", "%00", "\0", "a" * 1000])
 async def test_an_unknown_object_is_a_404(server: Server, finished: str, name: str):
-    await refused(
-        server, 404, "object_not_found", "GET", f"/api/runs/{finished}/objects/{name}"
-    )
+    await refused(server, 404, "object_not_found", "GET", f"/api/runs/{finished}/objects/{name}")
 
 
 # --- what contradicts what is there -------------------------------------------------------------
@@ -403,9 +397,7 @@ async def test_a_web_page_of_another_origin_is_a_403(server: Server):
         server, 403, "foreign_origin", "POST", "/api/runs",
         body={"input": "hi"}, headers={"origin": "https://evil.example"},
     )  # fmt: skip
-    await refused(
-        server, 403, "foreign_host", "GET", "/api/runs", headers={"host": "evil.example"}
-    )
+    await refused(server, 403, "foreign_host", "GET", "/api/runs", headers={"host": "evil.example"})
 
 
 async def test_metrics_are_not_for_those_who_come_through_a_proxy(server: Server):

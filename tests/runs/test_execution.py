@@ -238,7 +238,7 @@ async def test_what_is_said_after_the_end_is_refused():
 
     async with serving(leaks) as server:
         got = await run(server, durable=True)
-        for say in (kept[0].say, lambda text: kept[0].emit(events.ModelChunk("m", text))):  # pyright: ignore
+        for say in (kept[0].say, lambda text: kept[0].emit(events.ModelChunk("m", text))):  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType, reportUnknownArgumentType]
             with pytest.raises(RunFinished):
                 say("more")
         await settle()
@@ -276,7 +276,9 @@ async def test_what_an_agent_returns_is_its_answer(value: object, shown: Json, d
 
 @DURABLE
 @pytest.mark.parametrize(
-    "value", [object(), {1j: 2}, print, 10**5000, [object()], Exception("x")], ids=lambda v: str(type(v))
+    "value",
+    [object(), {1j: 2}, print, 10**5000, [object()], Exception("x")],
+    ids=["object", "complex key", "function", "huge", "nested", "exception"],
 )
 async def test_an_answer_that_is_not_json_fails_the_run(value: object, durable: bool):
     @agent("returns")
@@ -447,9 +449,7 @@ async def test_with_dev_the_traceback_is_told():
 
 
 async def test_a_message_of_any_length_is_told_shortened():
-    async with serving(
-        raising("async function", ValueError("x" * 1_000_000)), dev=True
-    ) as server:
+    async with serving(raising("async function", ValueError("x" * 1_000_000)), dev=True) as server:
         got = await run(server, durable=True)
     assert len(got["error"]["message"]) == 4_000
     assert len(got["error"]["traceback"]) <= 20_000

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from forebay import Context, agent
 from forebay.core.codec import Entry
 from forebay.core.errors import DatabaseUnavailable, DiskFull, ForebayError
-from forebay.core.events import RunInterrupted
+from forebay.core.events import OutputChunk, RunInterrupted
 from forebay.core.ids import parse_run_id
 from forebay.core.run import move_of
 from forebay.ports.store import CONTROL, Append, RunQuery
@@ -70,7 +70,7 @@ async def log_of(storage: FaultyStorage, run: str) -> list[Entry]:
 
 
 def words_of(entries: list[Entry]) -> list[str]:
-    return [entry.event.text for entry in entries if entry.type == "output.chunk"]  # pyright: ignore
+    return [entry.event.text for entry in entries if isinstance(entry.event, OutputChunk)]
 
 
 async def all_runs(storage: FaultyStorage) -> list[Any]:
@@ -130,9 +130,7 @@ async def test_a_cancel_in_a_batch_whose_fate_was_unknown_doubles_nothing():
 async def test_one_run_that_is_refused_does_not_keep_the_others():
     talker, other = Talker(), Gated("other")
     async with faulty(talker.agent, other.agent) as (server, storage):
-        streams = [
-            server.begin("x", agent=name, mode="stream") for name in ("talker", "other")
-        ]
+        streams = [server.begin("x", agent=name, mode="stream") for name in ("talker", "other")]
         for stream, count in zip(streams, (2, 3), strict=True):
             await stream.until(lambda got, count=count: len(got.events) == count)
         await end_elsewhere(storage, streams[0].headers["x-run-id"])
@@ -155,9 +153,7 @@ async def end_elsewhere(storage: FaultyStorage, run: str) -> None:
     assert found.number is not None
     event = RunInterrupted("server_lost", "the server that executed this run is gone")
     entry = Entry(found.last + 1, CONTROL, found.created, event=event)
-    await storage.write(
-        [Append(found.number, CONTROL, [entry], move_of([event]), "server_lost")]
-    )
+    await storage.write([Append(found.number, CONTROL, [entry], move_of([event]), "server_lost")])
 
 
 async def test_whoever_waits_for_a_run_that_was_ended_elsewhere_is_answered():
@@ -434,9 +430,7 @@ async def test_whatever_fails_every_log_is_complete_and_every_follower_sees_it(
             await settle()
 
     async with faulty(counts) as (server, storage):
-        runs = [
-            (await server.run(length, mode="background")).json()["id"] for length in lengths
-        ]
+        runs = [(await server.run(length, mode="background")).json()["id"] for length in lengths]
         streams = [server.client.begin("GET", f"/api/runs/{run}/events") for run in runs]
         for fault in schedule:
             storage.faults.append(PLANS[fault])
@@ -458,3 +452,30 @@ async def test_whatever_fails_every_log_is_complete_and_every_follower_sees_it(
 
 def _shown(entry: Entry) -> object:
     return json.loads(entry.line())
+
+
+async def test_who_follows_a_run_while_it_becomes_durable_sees_what_its_log_says():
+    """What was said since is not committed yet when somebody else writes in between."""
+    talker = Talker()
+    async with faulty(talker.agent) as (server, storage):
+        waiting = server.begin("x", wait_seconds=0.02)
+        await talker.say("a")
+        (run,) = (await server.client.get("/api/runs")).json()["runs"]
+        stream = server.client.begin("GET", f"/api/runs/{run['id']}/events")
+        await stream.until(lambda got: len(got.events) == 3)
+        storage.paused.clear()
+        await until(lambda: storage.writes_begun == 1)
+        await talker.say("b", "c")  # while its admission is on its way
+        cancelling = server.client.begin("POST", f"/api/runs/{run['id']}/cancel")
+        await settle()
+        storage.paused.set()
+        await cancelling.until_over()
+        await waiting.until_over()
+        await stream.until_over()
+        entries = await log_of(storage, run["id"])
+        assert words_of(entries) == ["a", "b", "c"]
+        assert stream.entries == [_shown(entry) for entry in entries]
+        committed = [frame.id for frame in stream.events if frame.id is not None]
+        assert (
+            committed == [str(number) for number in range(1, len(entries) + 1)][-len(committed) :]
+        )

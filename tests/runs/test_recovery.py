@@ -1,66 +1,63 @@
 """Leases and sweeps: the runs of servers that are gone end, those of servers that live do not."""
 
-import io
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from forebay.app import Application
 from forebay.core.errors import DatabaseUnavailable, DiskFull, ForebayError
 from forebay.ports.store import RunQuery
-from forebay.settings import Settings
 from forebay.storage.memory import MemoryStorage
 from forebay.testing.clock import ManualClock
 from tests.support.agents import Gated
-from tests.support.asgi import Client
-from tests.support.server import Server, close, serving, source_of
-from tests.support.storage import Fault, FaultyStorage
+from tests.support.server import Server, serving
+from tests.support.storage import Audience, Fault, FaultyStorage
 from tests.support.waiting import pass_time, settle, until
 
-LEASE = 9.0
 BOUND = 15.0
 
 
 class Place:
-    """A database that several servers use, one of which may be killed."""
+    """A database that several servers use."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.memory = MemoryStorage(self.clock)
-        self.storage = FaultyStorage(self.memory)
+        self._audience = Audience()
+        self.memory.listen(self._audience)
+        self.storage = self.access()
 
-    def dead(self) -> FaultyStorage:
-        """The database as a server sees it that is going to be killed."""
-        return FaultyStorage(self.memory)
+    def access(self) -> FaultyStorage:
+        """The database as one server sees it."""
+        return FaultyStorage(self.memory, self._audience)
 
     async def runs(self) -> list[tuple[str, str | None]]:
         found = await self.memory.list(RunQuery(tenant="default"))
         return [(run.status, run.reason) for run in found]
 
-
-async def start(place: Place, storage: FaultyStorage, gated: Gated) -> Application:
-    """A server that is going to be killed: it is started, and never closed."""
-    with source_of(gated.agent) as source:
-        app = Application(
-            Settings(db_url="memory:", agents=(source,)),
-            clock=place.clock,
-            storage=storage,
-            log_to=io.StringIO(),
-        )
-    app.start()
-    await until(lambda: app.gate.closed_by is None)
-    got = await Client(app.edge).post("/api/runs", {"input": "x", "mode": "background"})
-    assert got.status == 202
-    await gated.gate.reached()
-    await settle()
-    return app
+    @asynccontextmanager
+    async def doomed(self, gated: Gated) -> AsyncGenerator[tuple[Server, FaultyStorage]]:
+        """A server with a run under way. When it is killed, it reaches no database any more."""
+        access = self.access()
+        async with serving(gated.agent, storage=access, clock=self.clock) as server:
+            got = await server.run("x", mode="background")
+            assert got.status == 202
+            await gated.gate.reached()
+            await settle()
+            try:
+                yield server, access
+            finally:
+                access.come_back()
+                gated.gate.open()
 
 
 async def test_the_runs_of_a_server_that_was_killed_end_within_their_bound():
     place, gated = Place(), Gated()
-    theirs = place.dead()
-    doomed = await start(place, theirs, gated)
-    theirs.go_away()  # what is killed reaches no database any more
-    async with serving(storage=place.storage, clock=place.clock) as server:
+    async with (
+        place.doomed(gated) as (_, theirs),
+        serving(storage=place.storage, clock=place.clock) as server,
+    ):
+        theirs.go_away()
         await pass_time(place.clock, 4)
         assert await place.runs() == [("running", None)]
         await pass_time(place.clock, BOUND - 4)
@@ -70,27 +67,22 @@ async def test_the_runs_of_a_server_that_was_killed_end_within_their_bound():
         assert [entry["number"] for entry in entries] == [1, 2, 3, 4]
         assert [entry["type"] for entry in entries][-1] == "run.interrupted"
         assert entries[-1]["attempt"] == 0
-    gated.gate.open()
-    await close(doomed, place.clock)
 
 
 async def test_a_server_that_starts_later_ends_them_too():
     place, gated = Place(), Gated()
-    theirs = place.dead()
-    doomed = await start(place, theirs, gated)
-    theirs.go_away()
-    await pass_time(place.clock, 60, step=3)
-    async with serving(storage=place.storage, clock=place.clock):
-        await settle()
+    async with place.doomed(gated) as (_, theirs):
+        theirs.go_away()
+        await pass_time(place.clock, 60, step=3)
+        async with serving(storage=place.storage, clock=place.clock):
+            await settle()
         assert await place.runs() == [("interrupted", "server_lost")]
-    gated.gate.open()
-    await close(doomed, place.clock)
 
 
 async def test_the_runs_of_a_server_that_lives_are_left_alone_however_long_they_take():
     place, gated = Place(), Gated()
     async with (
-        serving(gated.agent, storage=place.dead(), clock=place.clock) as owner,
+        serving(gated.agent, storage=place.access(), clock=place.clock) as owner,
         serving(storage=place.storage, clock=place.clock),
     ):
         run = (await owner.run("x", mode="background")).json()["id"]
@@ -103,9 +95,10 @@ async def test_the_runs_of_a_server_that_lives_are_left_alone_however_long_they_
 
 async def test_followers_of_a_lost_run_see_its_end():
     place, gated = Place(), Gated()
-    theirs = place.dead()
-    doomed = await start(place, theirs, gated)
-    async with serving(storage=place.storage, clock=place.clock) as server:
+    async with (
+        place.doomed(gated) as (_, theirs),
+        serving(storage=place.storage, clock=place.clock) as server,
+    ):
         (run,) = (await server.client.get("/api/runs")).json()["runs"]
         stream = server.client.begin("GET", f"/api/runs/{run['id']}/events")
         await stream.until(lambda got: len(got.events) == 3)
@@ -114,16 +107,14 @@ async def test_followers_of_a_lost_run_see_its_end():
         await stream.until_over()
         assert [entry["number"] for entry in stream.entries] == [1, 2, 3, 4]
         assert stream.entries[-1]["reason"] == "server_lost"
-    gated.gate.open()
-    await close(doomed, place.clock)
 
 
 async def test_a_machine_that_slept_ends_nothing_at_once():
     """Its own runs had no chance to be renewed, and those of others neither."""
     place, mine, theirs = Place(), Gated("mine"), Gated("theirs")
     async with (
-        serving(mine.agent, storage=place.dead(), clock=place.clock) as one,
-        serving(theirs.agent, storage=place.dead(), clock=place.clock) as other,
+        serving(mine.agent, storage=place.access(), clock=place.clock) as one,
+        serving(theirs.agent, storage=place.access(), clock=place.clock) as other,
     ):
         await one.run("x", mode="background")
         await other.run("x", mode="background")
@@ -140,7 +131,7 @@ async def test_a_machine_that_slept_ends_nothing_at_once():
 
 async def test_after_an_outage_longer_than_a_lease_nobody_ends_the_runs_of_those_who_live():
     place, mine, theirs = Place(), Gated("mine"), Gated("theirs")
-    one_storage, other_storage = place.dead(), place.dead()
+    one_storage, other_storage = place.access(), place.access()
     async with (
         serving(mine.agent, storage=one_storage, clock=place.clock) as one,
         serving(theirs.agent, storage=other_storage, clock=place.clock) as other,
@@ -165,54 +156,48 @@ async def test_after_an_outage_longer_than_a_lease_nobody_ends_the_runs_of_those
 async def test_a_run_that_is_renewed_at_the_last_moment_is_not_taken():
     """The sweep looks, the owner renews, the sweep writes: `only_if_lost` decides."""
     place, gated = Place(), Gated()
-    owner_storage = place.dead()
-    owner = await start(place, owner_storage, gated)
-    place.clock.set_boot(place.clock.boot() + int(LEASE * 1000) - 1)
-    async with serving(storage=place.storage, clock=place.clock):
+    async with (
+        place.doomed(gated) as (_, theirs),
+        serving(storage=place.storage, clock=place.clock),
+    ):
+        theirs.go_away()
         place.storage.paused.clear()
-        place.clock.set_boot(place.clock.boot() + 2)
-        await pass_time(place.clock, 3)
+        await pass_time(place.clock, BOUND)
+        await until(lambda: place.storage.writes_begun == 1)
         (run,) = await place.memory.list(RunQuery(tenant="default"))
         assert run.holder
         await place.memory.renew(run.holder, 60)
         place.storage.paused.set()
         await settle()
         assert await place.runs() == [("running", None)]
-    gated.gate.open()
-    await until(lambda: owner.runs.under_way == 0)
-    await close(owner, place.clock)
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable(), DiskFull()], ids=["away", "full"])
 async def test_a_sweep_that_fails_is_followed_by_others(error: ForebayError):
     place, gated = Place(), Gated()
-    theirs = place.dead()
-    doomed = await start(place, theirs, gated)
-    theirs.go_away()
-    async with serving(storage=place.storage, clock=place.clock):
+    async with (
+        place.doomed(gated) as (_, theirs),
+        serving(storage=place.storage, clock=place.clock),
+    ):
+        theirs.go_away()
         await pass_time(place.clock, 8)
         place.storage.faults.extend([Fault(error)] * 3)
         await pass_time(place.clock, 30)
         assert await place.runs() == [("interrupted", "server_lost")]
-    gated.gate.open()
-    await close(doomed, place.clock)
 
 
 async def test_two_sweepers_end_a_lost_run_once():
     place, gated = Place(), Gated()
-    theirs = place.dead()
-    doomed = await start(place, theirs, gated)
-    theirs.go_away()
     async with (
+        place.doomed(gated) as (_, theirs),
         serving(storage=place.storage, clock=place.clock) as server,
-        serving(storage=place.dead(), clock=place.clock),
+        serving(storage=place.access(), clock=place.clock),
     ):
+        theirs.go_away()
         await pass_time(place.clock, BOUND)
         (run,) = (await server.client.get("/api/runs")).json()["runs"]
         types = [entry["type"] for entry in await server.entries(run["id"])]
         assert types.count("run.interrupted") == 1
-    gated.gate.open()
-    await close(doomed, place.clock)
 
 
 async def test_a_light_run_needs_no_lease():
@@ -226,21 +211,34 @@ async def test_a_light_run_needs_no_lease():
         assert waiting.json()["status"] == "success"
 
 
-async def listed(server: Server) -> int:
-    return len((await server.client.get("/api/runs")).json()["runs"])
-
-
-async def test_more_lost_runs_than_one_sweep_takes_all_end():
+async def test_more_than_one_lost_run_ends():
     place, gated = Place(), Gated()
-    theirs = place.dead()
-    doomed = await start(place, theirs, gated)
-    client = Client(doomed.edge)
-    for _ in range(20):
-        assert (await client.post("/api/runs", {"input": "x", "mode": "background"})).status == 202
-    theirs.go_away()
-    async with serving(storage=place.storage, clock=place.clock) as server:
+    async with (
+        place.doomed(gated) as (doomed, theirs),
+        serving(storage=place.storage, clock=place.clock),
+    ):
+        for _ in range(20):
+            assert (await doomed.run("x", mode="background")).status == 202
+        await settle()
+        theirs.go_away()
         await pass_time(place.clock, BOUND)
-        assert await listed(server) == 21
-        assert set(await place.runs()) == {("interrupted", "server_lost")}
-    gated.gate.open()
-    await close(doomed, place.clock)
+        assert await place.runs() == [("interrupted", "server_lost")] * 21
+
+
+async def test_a_server_that_comes_back_late_writes_nothing_into_what_has_ended():
+    place, gated = Place(), Gated()
+    async with (
+        place.doomed(gated) as (doomed, theirs),
+        serving(storage=place.storage, clock=place.clock) as server,
+    ):
+        theirs.go_away()
+        await pass_time(place.clock, BOUND)
+        assert await place.runs() == [("interrupted", "server_lost")]
+        gated.gate.open()
+        await settle()
+        theirs.come_back()
+        await pass_time(place.clock, 10)
+        (run,) = (await server.client.get("/api/runs")).json()["runs"]
+        types = [entry["type"] for entry in await server.entries(run["id"])]
+        assert types == ["run.submitted", "run.started", "output.chunk", "run.interrupted"]
+        assert doomed.app.runs.under_way == 0

@@ -38,9 +38,7 @@ def every_error(kind: type[ForebayError] = ForebayError) -> list[type[ForebayErr
 def every_raised_error() -> list[type[ForebayError]]:
     """Every error class that can meet a client."""
     return [
-        kind
-        for kind in every_error()
-        if kind not in FAMILIES and not issubclass(kind, StartError)
+        kind for kind in every_error() if kind not in FAMILIES and not issubclass(kind, StartError)
     ]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -24,7 +24,7 @@ _numbers = count(1)
 
 
 @contextmanager
-def source_of(*agents: object) -> Iterator[str]:
+def source_of(*agents: object) -> Generator[str]:
     """An agent source with these agents, by the name of a module."""
     module = ModuleType(f"agents_of_a_test_{next(_numbers)}")
     for at, agent in enumerate(agents):

@@ -28,8 +28,9 @@ FINE = Fault(None)
 class FaultyStorage:
     """Another storage, with faults on order."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, audience: "Audience | None" = None) -> None:
         self._storage = storage
+        self._audience = audience
         self.name = storage.name
         self.away: ForebayError | None = None
         """Every verb raises this."""
@@ -45,6 +46,7 @@ class FaultyStorage:
         self.reads_paused.set()
         self.batches: list[Sequence[Write]] = []
         self.writes_begun = 0
+        self.reads = 0
 
     def go_away(self) -> None:
         """Nobody reaches the database any more."""
@@ -128,14 +130,45 @@ class FaultyStorage:
         limit: int = PAGE_ENTRIES,
         types: Sequence[str] | None = None,
     ) -> Sequence[Entry]:
+        self.reads += 1
         self._check()
         return await self._storage.read(run, after=after, limit=limit, types=types)
 
     async def read_many(
         self, cursors: Mapping[RunNumber, int]
     ) -> Mapping[RunNumber, Sequence[Entry]]:
+        self.reads += 1
         self._check()
         return await self._storage.read_many(cursors)
 
     def listen(self, listener: Listener) -> None:
-        self._storage.listen(listener)
+        if self._audience is None:
+            self._storage.listen(listener)
+        else:
+            self._audience.add(listener)
+
+
+class Audience:
+    """Several listeners of one log, as if each were a process of its own."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    @property
+    def interested(self) -> bool:
+        return any(listener.interested for listener in self._listeners)
+
+    def add(self, listener: Listener) -> None:
+        """One more listens."""
+        self._listeners.append(listener)
+
+    def followed(self) -> Mapping[RunNumber, int]:
+        return {run: last for each in self._listeners for run, last in each.followed().items()}
+
+    def moved(self, runs: Mapping[RunNumber, int]) -> None:
+        for listener in self._listeners:
+            listener.moved(runs)
+
+    def missed(self) -> None:
+        for listener in self._listeners:
+            listener.missed()

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from forebay.core.codec import Entry
 from forebay.core.clock import Millis
+from forebay.core.codec import Entry
 from forebay.core.events import TYPES, Event
 from forebay.core.json import Json
 
@@ -31,24 +31,21 @@ jsons: st.SearchStrategy[Json] = st.recursive(
 millis = st.integers(0, 2**47).map(Millis)
 
 
+_PLAIN: dict[type[inspect.Type], st.SearchStrategy[object]] = {
+    inspect.AnyType: cast(st.SearchStrategy[object], jsons),
+    inspect.StrType: texts,
+    inspect.IntType: st.integers(0, 2**53),
+    inspect.FloatType: st.floats(0.001, 1e9),
+    inspect.NoneType: st.none(),
+}
+
+
 def _of(kind: inspect.Type) -> st.SearchStrategy[object]:
     match kind:
-        case inspect.AnyType():
-            return cast(st.SearchStrategy[object], jsons)
-        case inspect.StrType():
-            return texts
-        case inspect.IntType():
-            return st.integers(0, 2**53)
-        case inspect.FloatType():
-            return st.floats(0.001, 1e9)
-        case inspect.NoneType():
-            return st.none()
         case inspect.UnionType():
             return st.one_of([_of(each) for each in kind.types])
         case inspect.StructType():
-            return st.builds(
-                kind.cls, **{field.name: _of(field.type) for field in kind.fields}
-            )
+            return st.builds(kind.cls, **{field.name: _of(field.type) for field in kind.fields})
         case inspect.DictType():
             return st.dictionaries(texts, _of(kind.value_type), max_size=3)
         case inspect.ListType():
@@ -56,7 +53,7 @@ def _of(kind: inspect.Type) -> st.SearchStrategy[object]:
         case inspect.VarTupleType():
             return st.lists(_of(kind.item_type), max_size=3).map(tuple)
         case _:
-            raise NotImplementedError(f"no strategy for {kind}")
+            return _PLAIN[type(kind)]
 
 
 def events_of(kind: type[Event]) -> st.SearchStrategy[Event]:

@@ -13,7 +13,7 @@ _SETTLE_TURNS = 50
 async def until(condition: Callable[[], bool]) -> None:
     """Let everybody have their turn until a condition holds. Fails if it never does."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- conditions of any kind
             await asyncio.sleep(0.001)
 
 

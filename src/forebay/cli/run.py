@@ -93,7 +93,7 @@ class _Running:
 
     async def _print(self, application: Application, started: Started) -> None:
         ends_line = True
-        async with aclosing(started.follow()) as pages:
+        async with aclosing(await started.follow()) as pages:
             async for page in pages:
                 for entry in page.entries:
                     text = await self._text(application, started, entry.event)

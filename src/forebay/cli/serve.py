@@ -60,14 +60,7 @@ def _serve(
         server = Server(application)
         if parent is not None:
             server.leave_with(parent)
-        # What was made so far stays: the collector need not look at it again and again, and what
-        # requests make is mostly freed without it.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        # A thread that commits gives up the interpreter lock at every statement, and beside a busy
-        # event loop it waits this long each time to get it back.
-        sys.setswitchinterval(0.0005)
+        _tune_interpreter()
         await server.run_until_stopped(
             listening, Announcement(application, listening, as_json=as_json, quiet=quiet)
         )
@@ -77,9 +70,12 @@ def _serve(
     return DONE
 
 
-def _tune_collector() -> None:
+def _tune_interpreter() -> None:
     # What was made so far stays: the collector need not look at it again and again. What requests
     # make is mostly freed without it.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    # A thread that commits gives up the interpreter lock at every statement, and beside a busy
+    # event loop it waits this long each time to get it back.
+    sys.setswitchinterval(0.0005)

@@ -16,6 +16,7 @@ from forebay.core.errors import NoDefaultAgent
 from forebay.ports.agent import Agent
 
 from .banner import banner_of
+from .joining import JoiningProtocol
 from .listen import Listening
 from .output import tell
 
@@ -73,7 +74,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 application.edge,
                 interface="asgi3",
-                http="httptools",
+                http=JoiningProtocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,

@@ -127,12 +127,12 @@ class Desk:
         _check_cursor(run, after)
         return await self._runs.reader.read(run, after=after, limit=limit, types=types)
 
-    def follow(
+    async def follow(
         self, run: Run, *, after: int = 0, types: Sequence[str] | None = None
     ) -> AsyncGenerator[Page]:
         """An opened run's entries after a number, as they come. Raises BadCursor."""
         _check_cursor(run, after)
-        return self._runs.reader.follow(run, after, types)
+        return await self._runs.reader.follow(run, after, types)
 
     async def read_object(self, run: Run, object_id: str) -> bytes:
         """A value beside an opened run's log, as JSON. Raises ObjectNotFound."""

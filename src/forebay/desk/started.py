@@ -58,11 +58,9 @@ class Started:
         return await self._runs.reader.view(await self.run())
 
     async def follow(self) -> AsyncGenerator[Page]:
-        """The run's entries from the first one, as they come, to the final one."""
+        """Begin to follow the run's entries from the first one. Close the generator when done."""
         run = self._attempt.run if self._attempt else await self.run()
-        async with aclosing(self._runs.reader.follow(run, 0)) as pages:
-            async for page in pages:
-                yield page
+        return await self._runs.reader.follow(run, 0)
 
     def launch(self) -> None:
         """Let the run be executed, in a task of its own."""
@@ -109,6 +107,6 @@ class Started:
             self._attempt.interrupt(_CLIENT_LEFT)
 
     async def _until_ended_elsewhere(self) -> None:
-        async with aclosing(self.follow()) as pages:
+        async with aclosing(await self.follow()) as pages:
             async for _ in pages:
                 pass

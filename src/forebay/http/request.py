@@ -18,7 +18,7 @@ from forebay.core.errors import (
     InvalidQuery,
 )
 
-from .asgi import Headers, Receive, Scope, Send
+from .asgi import WHEN_LOST, Headers, Receive, Scope, Send
 from .errors import ClientLeft, UnsupportedMediaType
 from .response import Answer
 
@@ -136,6 +136,11 @@ class Request:
         """Answer before the handler returns. It may go on; what it returns is not sent."""
         assert self.responder is not None, "only the edge makes requests that can be answered"
         await self.responder.respond(self, making)
+
+    @property
+    def when_lost(self) -> set[Callable[[], None]] | None:
+        """Where to be told that the client has left, if the server can tell."""
+        return self.scope.get("extensions", {}).get(WHEN_LOST)
 
     async def disconnected(self) -> None:
         """Return when the client has left. Only after the body was read."""

@@ -69,7 +69,10 @@ class Streams:
 class EventStream:
     """An answer that goes on for as long as its blocks do."""
 
-    status = 200
+    __slots__ = (
+        "_blocks", "_client_is_gone", "_farewell", "_headers", "_is_idle", "_is_sending",
+        "_is_stopping", "_left", "_request", "_send", "_streams", "_task", "status",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class EventStream:
         headers: Headers | None = None,
         left: Callable[[], None] | None = None,
     ) -> None:
+        self.status = 200
         self._request = request
         self._streams = streams
         self._blocks = blocks
@@ -97,40 +101,35 @@ class EventStream:
     async def send(self, send: Send, extra: Sequence[tuple[bytes, bytes]]) -> None:
         self._send = send
         self._task = asyncio.current_task()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status,
-                "headers": [*_HEADERS, *self._headers, *extra],
-            }
-        )
+        headers = [*_HEADERS, *self._headers, *extra]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
         if self._request.method == "HEAD":
             await self._blocks.aclose()
             await send({"type": "http.response.body", "body": b""})
             return
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        watcher = asyncio.create_task(self._watch())
+        unwatch = self._watch()
         self._streams.add(self)
         try:
-            async with aclosing(self._blocks) as blocks:
-                async for block in blocks:
-                    await self._put(block)
+            await self._put_all()
         except asyncio.CancelledError:
-            if not (self._client_is_gone or self._is_stopping):
+            if self._task is None or not (self._client_is_gone or self._is_stopping):
                 raise
-            if self._task:
-                self._task.uncancel()
-            if self._is_stopping:
-                await send(
-                    {"type": "http.response.body", "body": self._farewell, "more_body": True}
-                )
+            self._task.uncancel()
         finally:
             self._streams.discard(self)
             self._send = None
-            watcher.cancel()
+            unwatch()
             if self._client_is_gone and self._left:
                 self._left()
-        await send({"type": "http.response.body", "body": b""})
+        last = self._farewell if self._is_stopping else b""
+        await send({"type": "http.response.body", "body": last})
+
+    async def _put_all(self) -> None:
+        async with aclosing(self._blocks) as blocks:
+            async for block in blocks:
+                await self._put(block)
+                del block  # not to be held while nothing comes
 
     def stop(self) -> None:
         """End the stream, with its last words, before its blocks have ended."""
@@ -159,8 +158,23 @@ class EventStream:
         await self._send({"type": "http.response.body", "body": block, "more_body": True})
         self._is_sending = False
 
-    async def _watch(self) -> None:
+    def _watch(self) -> Callable[[], None]:
+        lost = self._request.when_lost
+        if lost is not None:
+            lost.add(self._lose)
+            return lambda: lost.discard(self._lose)
+        task = asyncio.create_task(self._wait_until_lost())
+
+        def unwatch() -> None:
+            task.cancel()
+
+        return unwatch
+
+    async def _wait_until_lost(self) -> None:
         await self._request.disconnected()
+        self._lose()
+
+    def _lose(self) -> None:
         self._client_is_gone = True
         if self._task:
             self._task.cancel()

@@ -15,6 +15,7 @@ from forebay.core.errors import DatabaseUnavailable, ForebayError, Full
 from forebay.core.ids import RunId
 from forebay.ports.store import Append, Keep, Outcome, RunStore, Write
 
+_TURNS_TO_GATHER = 3  # of the event loop: those who come in the same moment share a commit
 _KEEPS_PER_BATCH = 128
 _KEEPS_HELD = 20_000
 _KEEP_DELAY_SECONDS = 0.02
@@ -123,6 +124,8 @@ class Committer:
         pause = _FIRST_RETRY_SECONDS
         while not self._closing or self._submitted or self._appenders or self._keeps:
             await self._work.wait()
+            for _ in range(_TURNS_TO_GATHER):
+                await self._clock.sleep(0)
             self._work.clear()
             keeps = list(islice(self._keeps.values(), _KEEPS_PER_BATCH))
             if await self._write_batch(self._collect(), keeps):

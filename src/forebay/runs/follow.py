@@ -37,6 +37,33 @@ class _Gap(NamedTuple):
     until: int
 
 
+class Signal:
+    """One follower's notice that there may be more. An `asyncio.Event` would weigh a kilobyte."""
+
+    __slots__ = ("_waiter", "is_set")
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """There may be more."""
+        self.is_set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        """From here on, notice what comes."""
+        self.is_set = False
+
+    async def wait(self) -> None:
+        """Return when there may be more."""
+        if not self.is_set:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+            self._waiter = None
+
+
 class Topic:
     """The newest entries of one run, and who waits for more."""
 
@@ -47,7 +74,7 @@ class Topic:
         self.committed = number is not None
         self.ring: list[Entry] = []
         self.end: int | None = None if self.committed else 0
-        self.signals: set[asyncio.Event] = set()
+        self.signals: set[Signal] = set()
         self._bytes = 0
 
     @classmethod
@@ -84,12 +111,12 @@ class Topic:
         at = len(self.ring) - (self.end - cursor)
         return self.ring[at : at + PAGE_ENTRIES] if cursor < self.end else ()
 
-    def caught_up(self, cursor: int, signal: asyncio.Event) -> None:
+    def caught_up(self, cursor: int, signal: Signal) -> None:
         """A reader found nothing after this number: from here on the topic can know everything.
 
         Unless something was delivered since the reader took its signal; then he looks again.
         """
-        if self.end is None and not signal.is_set():
+        if self.end is None and not signal.is_set:
             self.end = cursor
 
     def forget(self) -> None:
@@ -228,8 +255,10 @@ class Follower:
         A light run keeps them in its own topic; those of a durable run are under its number. With
         `types` others are left out, but never the final one. Close the generator when done.
         """
+        if isinstance(where, Topic) and where.number is not None:
+            where = where.number  # it has become durable before anybody read from it
         topic = where if isinstance(where, Topic) else self._join(run, where)
-        signal = asyncio.Event()
+        signal = Signal()
         topic.signals.add(signal)
         cursor = after
         try:
@@ -241,10 +270,11 @@ class Follower:
                 if not entries:
                     await signal.wait()
                     continue
-                cursor = entries[-1].number
+                cursor, last = entries[-1].number, entries[-1].type
                 yield Page(_shown(entries, types), topic.committed)
-                if entries[-1].type in FINAL_TYPES:
+                if last in FINAL_TYPES:
                     return
+                del entries  # not to be held while nothing comes
         finally:
             topic.signals.discard(signal)
             if not topic.signals and topic.number is not None:
@@ -264,7 +294,7 @@ class Follower:
             topic = self._topics[run] = self._numbers[number] = Topic(number)
         return topic
 
-    async def _read(self, topic: Topic, cursor: int, signal: asyncio.Event) -> Sequence[Entry]:
+    async def _read(self, topic: Topic, cursor: int, signal: Signal) -> Sequence[Entry]:
         assert topic.number is not None, "a light run keeps all of its entries"
         while True:
             self.page_reads += 1

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from typing import NamedTuple
 
 from forebay.core.codec import Entry, restore, unpack
@@ -90,7 +89,7 @@ class RunReader:
     async def follow(
         self, run: Run, after: int, types: Sequence[str] | None = None
     ) -> AsyncGenerator[Page]:
-        """The run's entries after a number, as they come. Close the generator when done."""
+        """Begin to follow a run's entries after a number. Close the generator when done."""
         light, keep = self.light(run.id), self._committer.keeping(run.id)
         if light is not None:
             where = light.topic
@@ -98,9 +97,7 @@ class RunReader:
             where = Topic.of(unpack(keep.log))
         else:
             where = await self.number(run)
-        async with aclosing(self._follower.follow(run.id, where, after, types)) as pages:
-            async for page in pages:
-                yield page
+        return self._follower.follow(run.id, where, after, types)
 
     async def read_object(self, run: Run, object_id: str) -> bytes:
         """A value that stands beside the run's log, as JSON. Raises ObjectNotFound."""

@@ -74,6 +74,7 @@ class LightRecorder:
         self._attempt = attempt
         self._bytes = 0
         self._topic: Topic | None = None
+        self._shown: int | None = None
 
     @property
     def last(self) -> int:
@@ -92,12 +93,16 @@ class LightRecorder:
     def topic(self) -> Topic:
         """Where the run is followed."""
         if self._topic is None:
-            self._topic = Topic.of(self.entries())
+            self._topic = Topic.of(self.entries()[: self._shown])
         return self._topic
 
     @property
     def is_followed(self) -> bool:
         return self._topic is not None
+
+    def hold_back(self) -> None:
+        """The run becomes durable: what is said from now on is shown once it is committed."""
+        self._shown = len(self.log)
 
     def entries(self, after: int = 0) -> list[Entry]:
         """The entries after a number."""
@@ -125,7 +130,7 @@ class LightRecorder:
         self._bytes += len(text)
         said = Said(self._attempt, self._clock.now(), OutputChunk(text))
         self.log.append(said)
-        if self._topic is not None:
+        if self._topic is not None and self._shown is None:
             self._topic.add(Entry(len(self.log), self._attempt, said.time, event=said.event))
 
     def say(self, attempt: int, event: Event) -> None:
@@ -136,7 +141,7 @@ class LightRecorder:
             self._bytes += len(encode_event(event)) + sum(len(each.data) for each in objects)
         said = Said(attempt, self._clock.now(), event)
         self.log.append(said)
-        if self._topic is not None:
+        if self._topic is not None and self._shown is None:
             self._topic.add(Entry(len(self.log), attempt, said.time, event=event))
 
 

@@ -9,11 +9,12 @@ import logging
 from contextlib import suppress
 
 from forebay.core.clock import Clock
-from forebay.core.errors import Conflict, DatabaseUnavailable, NotFound
+from forebay.core.errors import Conflict, NotFound
 from forebay.core.events import RunInterrupted
 from forebay.core.ids import as_uuid
 from forebay.ports.store import RunStore
 
+from .commit import NOT_WRITTEN
 from .service import LEASE_SECONDS, Runs
 
 log = logging.getLogger("forebay.runs")
@@ -51,7 +52,7 @@ class Recovery:
 
     async def _run(self) -> None:
         while True:
-            with suppress(DatabaseUnavailable):  # nobody can take our runs meanwhile either
+            with suppress(*NOT_WRITTEN):  # nobody can take our runs meanwhile either
                 await self.turn()
             await self._clock.sleep(_SWEEP_SECONDS)
 
@@ -60,11 +61,12 @@ class Recovery:
         now = self._clock.boot()
         if now - self._last > LEASE_SECONDS * 1000:
             self._patient_until = now + int(LEASE_SECONDS * 1000)
-        self._last = now
-        await self._runs.end_unsure()
         if self._runs.holds_leases:
             await self._store.renew(self._holder, LEASE_SECONDS)
-        return await self._sweep() if now >= self._patient_until else 0
+        await self._runs.end_unsure()
+        ended = await self._sweep() if now >= self._patient_until else 0
+        self._last = now  # not before: while the database was away, nobody could renew
+        return ended
 
     async def _sweep(self) -> int:
         ended = 0

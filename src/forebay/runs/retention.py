@@ -4,8 +4,9 @@ import asyncio
 from contextlib import suppress
 
 from forebay.core.clock import Clock
-from forebay.core.errors import DatabaseUnavailable
 from forebay.ports.store import RunStore
+
+from .commit import NOT_WRITTEN
 
 _LOOK_SECONDS = 60.0
 _RUNS_PER_BATCH = 50
@@ -38,6 +39,6 @@ class Retention:
 
     async def _run(self) -> None:
         while True:
-            with suppress(DatabaseUnavailable):  # there is always a next minute
+            with suppress(*NOT_WRITTEN):  # there is always a next minute
                 await self.turn()
             await self._clock.sleep(_LOOK_SECONDS)

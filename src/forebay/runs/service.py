@@ -211,6 +211,7 @@ class Runs:
         light = attempt.recorder
         if not isinstance(light, LightRecorder):
             return
+        light.hold_back()
         admit = self._admission(attempt, light, None)  # the same each time: it may be there already
         while True:
             try:

@@ -79,7 +79,7 @@ class RunRoutes:
             case "wait":
                 return await self._wait(request, started, body.wait_seconds)
             case "stream":
-                return self._stream(request, started)
+                return await self._stream(request, started)
             case "background":
                 return await _shown(started, 202)
 
@@ -114,7 +114,7 @@ class RunRoutes:
             return await self._page(run, after, types, asked.limit)
         if run.is_finished and after == run.last:
             return empty(204)  # an EventSource stops reconnecting
-        pages = self._desk.follow(run, after=after, types=types)
+        pages = await self._desk.follow(run, after=after, types=types)
         return EventStream(request, self._streams, _blocks(pages), farewell=_FAREWELL)
 
     async def object(self, request: Request) -> Answer:
@@ -141,11 +141,11 @@ class RunRoutes:
             return await _shown(started, 200)
         return empty(204)  # he was answered meanwhile, or has left
 
-    def _stream(self, request: Request, started: Started) -> Answer:
+    async def _stream(self, request: Request, started: Started) -> Answer:
         return EventStream(
             request,
             self._streams,
-            _blocks(started.follow()),
+            _blocks(await started.follow()),
             farewell=_FAREWELL,
             headers=_place(started.run_id),
             left=started.abandon,
@@ -180,8 +180,10 @@ async def _shown(started: Started, status: int) -> Response:
 async def _blocks(pages: AsyncGenerator[Page]) -> AsyncGenerator[bytes]:
     async with aclosing(pages):
         async for page in pages:
-            if page.entries:
-                yield frames(page)
+            block = frames(page)
+            del page  # not to be held while nothing comes
+            if block:
+                yield block
 
 
 def _place(run: RunId) -> Headers:

@@ -2,8 +2,8 @@
 
 Nobody notifies in the transaction that appends: committing notifications is a queue of one for the
 whole server. Each process tells what it has committed in a transaction of its own, at most every
-few milliseconds, and not at all while nobody else listens: whoever begins to listen holds a lock
-that can be counted, and rings once. A ring that is lost is made good by the safety poll.
+few milliseconds, and not at all while nobody else listens: whoever begins to listen says hello, and
+is answered. A ring that is lost is made good by the safety poll.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import NamedTuple
+
+from psycopg import Notify
 
 from forebay.core.clock import Clock
 from forebay.core.errors import DatabaseUnavailable, Full
@@ -27,15 +29,7 @@ _MOST_BYTES = 7_900  # PostgreSQL takes less than 8,000
 _MOST_RUNS = 2_000
 
 _LOOK = "look"
-
-_LISTENING = 0x466F_7265_6261_7A  # "Forebaz"
-
-_LISTEN_TOO = b"SELECT pg_advisory_lock_shared($1)"
-
-_OTHERS = b"""
-SELECT count(*) > 1 FROM pg_locks
- WHERE locktype = 'advisory' AND objsubid = 1 AND (classid::bigint << 32) + objid::bigint = $1
-   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+_HELLO = "hello"
 
 # What is lost with the power is a ring: nobody needs to wait for the disk.
 _RING = b"""
@@ -89,39 +83,40 @@ class Doorbell:
             connection = await connect(url)
             try:
                 await execute(connection, b"LISTEN forebay")
-                await self._hear_ourselves(connection)
-                await self._join(connection)
-                yield None
+                self._alone = True  # until somebody else is heard of
                 async with aclosing(connection.notifies()) as notifications:
+                    await self._hear_ourselves(notifications)
+                    yield None
                     async for notification in notifications:
                         ring = read_ring(notification.payload)
                         if ring.name != self._name:
-                            await self._have_company()
+                            await self._answer(ring)
                             yield ring.runs
+            except NotHeard:
+                await execute(connection, b"UNLISTEN *")  # it may be somebody else's tomorrow
+                raise
             finally:
                 self._alone = False
                 await connection.close()
 
-    async def _hear_ourselves(self, connection: Connection) -> None:
-        await self._send([f"{self._name};"])
-        async with aclosing(connection.notifies(timeout=_ECHO_SECONDS)) as notifications:
-            async for notification in notifications:
-                if notification.payload == f"{self._name};":
-                    return
-        await execute(connection, b"UNLISTEN *")
-        raise NotHeard
+    async def _hear_ourselves(self, notifications: AsyncGenerator[Notify]) -> None:
+        await self._send([f"{self._name};{_HELLO}"])
+        try:
+            async with asyncio.timeout(_ECHO_SECONDS):
+                async for notification in notifications:
+                    ring = read_ring(notification.payload)
+                    if ring.name == self._name:
+                        return
+                    await self._answer(ring)
+        except TimeoutError:
+            raise NotHeard from None
 
-    async def _join(self, connection: Connection) -> None:
-        # In this order nobody stays unheard of: who comes later counts two, or is rung for.
-        await fetch(connection, _LISTEN_TOO, [_LISTENING])
-        others = await fetch(connection, _OTHERS, [_LISTENING])
-        self._alone = not others[0][0]
-        await self._send([f"{self._name};"])
-
-    async def _have_company(self) -> None:
+    async def _answer(self, ring: "Ring") -> None:
         if self._alone:
             self._alone = False
             await self._send([f"{self._name};{_LOOK}"])  # for what we did not ring for until now
+        elif ring.is_hello:
+            await self._send([f"{self._name};"])
 
     async def _run(self) -> None:
         while True:
@@ -168,12 +163,13 @@ class Ring(NamedTuple):
 
     name: str
     runs: Mapping[RunNumber, int] | None
+    is_hello: bool = False
 
 
 def read_ring(payload: str) -> Ring:
     """What a notification says."""
     name, _, told = payload.partition(";")
-    if told == _LOOK:
-        return Ring(name, None)
+    if told in (_LOOK, _HELLO):
+        return Ring(name, None if told == _LOOK else {}, told == _HELLO)
     pairs = (pair.partition(":") for pair in told.split(",") if pair)
     return Ring(name, {RunNumber(int(number)): int(last) for number, _, last in pairs})

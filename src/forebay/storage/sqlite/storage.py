@@ -54,8 +54,7 @@ class SqliteStorage:
         self._connections: list[Connection] = []
         self._listener: Listener | None = None
         self._doorbell: Doorbell | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._rung = asyncio.Event()
+        self._poll_timer: asyncio.TimerHandle | None = None
         self._tail = 0
 
     # --- its life -------------------------------------------------------------------------------
@@ -64,8 +63,8 @@ class SqliteStorage:
         await asyncio.get_running_loop().run_in_executor(self._writing, self._open)
         self._tail = await self._read(self._reader.tail)
         self._doorbell = Doorbell(self.path)
-        self._doorbell.listen(self._rung.set)
-        self._watching = asyncio.create_task(self._watch(), name="sqlite-watch")
+        self._doorbell.listen(self._look)
+        self._poll()
 
     def _open(self) -> None:
         refuse_foreign_file(self.path)
@@ -75,10 +74,13 @@ class SqliteStorage:
             write.wait_ourselves()
             migrate(write, self.path, self._clock.now())
             read = Connection(self.path)
-        self._connections = [write, read]
+            look = Connection(self.path)
+            look.wait_ourselves()
+        self._connections = [write, read, look]
         self._writer = Writer(write, self._clock)
         self._forgetter = Forgetter(write)
         self._reader = Reader(read, self._clock)
+        self._looker = Reader(look, self._clock)
 
     async def ping(self) -> None:
         await self._read(self._reader.tail)
@@ -91,9 +93,8 @@ class SqliteStorage:
         return SqliteStats(size, await self._read(self._reader.oldest_run))
 
     async def aclose(self) -> None:
-        if self._watching:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
+        if self._poll_timer:
+            self._poll_timer.cancel()
         if self._doorbell:
             self._doorbell.close()
         self._reading.shutdown()
@@ -150,24 +151,22 @@ class SqliteStorage:
     def listen(self, listener: Listener) -> None:
         self._listener = listener
 
-    async def _watch(self) -> None:
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), _SAFETY_POLL_SECONDS)
-            self._rung.clear()
-            try:
-                await self._look()
-            except DatabaseUnavailable:
-                continue  # the next look begins where this one did
+    def _poll(self) -> None:
+        self._look()
+        loop = asyncio.get_running_loop()
+        self._poll_timer = loop.call_later(_SAFETY_POLL_SECONDS, self._poll)
 
-    async def _look(self) -> None:
-        if not self._listener or not self._listener.interested:
-            self._tail = await self._read(self._reader.tail)
-            return
-        moved = await self._read(self._reader.moved, self._tail)
-        self._tail = max(self._tail, moved.tail)
-        if moved.runs:
-            self._listener.moved(moved.runs)
+    def _look(self) -> None:
+        # On the event loop: what is read was written a moment ago and is in memory, and the way to
+        # a thread and back would cost several times the query.
+        with suppress(DatabaseUnavailable), translated_errors():  # the next look begins here too
+            if not self._listener or not self._listener.interested:
+                self._tail = self._looker.tail()
+                return
+            moved = self._looker.moved(self._tail)
+            self._tail = moved.tail
+            if moved.runs:
+                self._listener.moved(moved.runs)
 
     # --- threads --------------------------------------------------------------------------------
 
