@@ -218,6 +218,24 @@ async def test_stopping_ends_every_run_as_interrupted(mode: str, durable: bool):
     assert [entry.number for entry in entries] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("mode", ["wait", "stream", "background"])
+async def test_a_run_that_is_admitted_while_the_server_stops_is_ended_too(mode: str):
+    gated = Gated()
+    clock = ManualClock()
+    storage = FaultyStorage(MemoryStorage(clock))
+    async with serving(gated.agent, storage=storage, clock=clock) as server:
+        storage.paused.clear()
+        waiting = server.begin("word", mode=mode, durable=True)
+        await until(lambda: storage.writes_begun == 1)
+        server.app.stop()
+        storage.paused.set()
+        await waiting.until_over()
+        await until(lambda: server.app.runs.under_way == 0)
+        (run,) = await storage.list(RunQuery(tenant="default"))
+        assert (run.status, run.reason) == ("interrupted", "server_stopped")
+    assert gated.calls == 0
+
+
 async def test_each_ended_run_is_one_line_of_the_log():
     async with serving(broken, give, default_agent="give") as server:
         await server.run("hi")

@@ -135,7 +135,7 @@ async def test_one_run_that_is_refused_does_not_keep_the_others():
             await stream.until(lambda got, count=count: len(got.events) == count)
         await end_elsewhere(storage, streams[0].headers["x-run-id"])
         storage.paused.clear()
-        await talker.say("too late")
+        talker.words.put_nowait("too late")
         other.gate.open()
         await settle()
         storage.paused.set()
@@ -163,7 +163,7 @@ async def test_whoever_waits_for_a_run_that_was_ended_elsewhere_is_answered():
         await until(lambda: server.app.runs.under_way == 1)
         (run,) = await all_runs(storage)
         await end_elsewhere(storage, run.id.hex())
-        await talker.say("too late")
+        talker.words.put_nowait("too late")
         await waiting.until_over()
         assert (waiting.status, waiting.json()["reason"]) == (200, "server_lost")
         assert waiting.json()["status"] == "interrupted"
@@ -188,7 +188,7 @@ async def test_a_run_that_was_ended_and_deleted_elsewhere_leaves_nothing_behind(
         (run,) = await all_runs(storage)
         await end_elsewhere(storage, run.id.hex())
         await storage.delete(run.id)
-        await talker.say("too late")
+        talker.words.put_nowait("too late")
         await until(lambda: server.app.runs.under_way == 0)
         await waiting.until_over()
         assert waiting.status == 404

@@ -12,6 +12,11 @@ class Storage(RunStore, EventLog, Protocol):
     name: str
     """How `/health`, the banner and errors call it: `sqlite`, `postgres`, `memory`."""
 
+    @property
+    def degraded(self) -> list[str]:
+        """What works less well than it could, for `/ready`."""
+        ...
+
     async def open(self) -> None:
         """Connect, check the schema, bring it up to date where that is safe.
 

@@ -53,6 +53,10 @@ class Attempt:
             if self.task and self.has_begun:  # a task cancelled earlier would never run at all
                 self.task.cancel()
 
+    def be_ended_elsewhere(self) -> None:
+        """The run's log is closed to us: its agent may stop."""
+        self.interrupt(RunInterrupted("ended_elsewhere", "somebody else ended the run"))
+
     async def make_room(self) -> None:
         """Wait until the recorder takes more. A light run that has grown large becomes durable."""
         if isinstance(self.recorder, LightRecorder) and not self.recorder.has_room:
@@ -101,7 +105,7 @@ class Attempt:
             if isinstance(entry.event, CancelRequested):
                 self.interrupt(cancelled_by(entry.event.by))
             elif entry.type in FINAL_TYPES and entry.attempt != self.order.run.attempt:
-                self.interrupt(RunInterrupted("ended_elsewhere", "somebody else ended the run"))
+                self.be_ended_elsewhere()
 
 
 def cancelled_by(name: str) -> RunInterrupted:

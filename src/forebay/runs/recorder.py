@@ -6,7 +6,7 @@ between the pieces of its agent's answer.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from forebay.core.clock import Clock
@@ -148,7 +148,7 @@ class LightRecorder:
 class DurableRecorder:
     """The newest part of a durable run's log: what is not committed yet."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts it is made of, once
         self,
         run: Run,
         number: RunNumber,
@@ -156,6 +156,7 @@ class DurableRecorder:
         clock: Clock,
         committer: Committer,
         follower: Follower,
+        when_refused: Callable[[], None],
         fold: Fold | None = None,
     ) -> None:
         self.number = number
@@ -163,6 +164,7 @@ class DurableRecorder:
         self.ended = asyncio.Event()
         self._run = run.id
         self._attempt = run.attempt
+        self._when_refused = when_refused
         self._clock = clock
         self._committer = committer
         self._follower = follower
@@ -252,6 +254,7 @@ class DurableRecorder:
                 self._unwritten, self._pending = None, []
                 self._refused = outcome
                 self.ended.set()
+                self._when_refused()
             case _:
                 pass  # the database is away: offer the same again
         self._room.set()

@@ -49,6 +49,8 @@ LEASE_SECONDS = 9.0
 _PROMOTION_RETRY_SECONDS = 0.5
 _STOP_SECONDS = 10.0
 
+_SERVER_STOPPED = RunInterrupted("server_stopped", "the server was stopped")
+
 log = logging.getLogger("forebay.runs")
 
 _NOT_BEGUN = RunInterrupted("not_begun", "the database went away while the run was admitted")
@@ -128,7 +130,11 @@ class Runs:
         """Take no more runs, and ask those under way to end."""
         self.closed_by = Stopping()
         for attempt in list(self._live.values()):
-            attempt.interrupt(RunInterrupted("server_stopped", "the server was stopped"))
+            attempt.interrupt(_SERVER_STOPPED)
+
+    @property
+    def _is_stopping(self) -> bool:
+        return isinstance(self.closed_by, Stopping)
 
     @property
     def under_way(self) -> int:
@@ -189,6 +195,8 @@ class Runs:
             if joined is not None:
                 return joined
         self._live[run.id] = attempt
+        if self._is_stopping:  # meanwhile
+            attempt.interrupt(_SERVER_STOPPED)
         return attempt
 
     def launch(self, attempt: Attempt) -> None:
@@ -240,6 +248,7 @@ class Runs:
             clock=self._clock,
             committer=self.committer,
             follower=self.follower,
+            when_refused=attempt.be_ended_elsewhere,
             fold=attempt.fold() if folded else None,
         )
         if light.is_followed:
@@ -257,15 +266,15 @@ class Runs:
         if attempt.promotion is not None:
             await attempt.promotion
         recorder = attempt.recorder
-        with suppress(Conflict):  # somebody else may have ended the run meanwhile
+        with suppress(Conflict, NotFound):  # somebody else may have ended the run meanwhile
             recorder.record(ending, getattr(ending, "reason", None))
         if isinstance(recorder, DurableRecorder):
             await recorder.ended.wait()
             self.follower.leave(recorder.number)
         del self._live[attempt.order.run.id]
-        if recorder.final is None:
-            return  # somebody else has ended the run; it is not ours to count
         run = attempt.run
+        if recorder.final is None:  # somebody else has ended it, and his entry is not ours
+            run = msgspec.structs.replace(run, status="interrupted", finished=self._clock.now())
         self.ended[run.status] += 1
         if self._on_end is not None:
             self._on_end(run, attempt.trace)

@@ -51,6 +51,10 @@ class MemoryStorage:
         self._next = 1
         self._listener: Listener | None = None
 
+    @property
+    def degraded(self) -> list[str]:
+        return []
+
     async def open(self) -> None: ...
 
     async def ping(self) -> None: ...

@@ -66,7 +66,9 @@ class HeardRuns:
         return bool(self.waits_for)
 
     def followed(self) -> Mapping[RunNumber, int]:
-        return self.waits_for
+        return {
+            number: max(last, self.told.get(number, 0)) for number, last in self.waits_for.items()
+        }
 
     def moved(self, runs: Mapping[RunNumber, int]) -> None:
         for number, last in runs.items():

@@ -19,7 +19,7 @@ from forebay.core.errors import DatabaseUnavailable, Full
 from forebay.core.ids import RunNumber
 
 from .arrays import Texts
-from .connection import Connection, Connections, connect, execute, fetch, translated_errors
+from .connection import Connections, connect, execute, fetch, translated_errors
 
 _PAUSE_SECONDS = 0.005
 _RETRY_SECONDS = 0.5

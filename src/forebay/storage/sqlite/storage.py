@@ -57,6 +57,10 @@ class SqliteStorage:
         self._poll_timer: asyncio.TimerHandle | None = None
         self._tail = 0
 
+    @property
+    def degraded(self) -> list[str]:
+        return []
+
     # --- its life -------------------------------------------------------------------------------
 
     async def open(self) -> None:

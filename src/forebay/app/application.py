@@ -5,9 +5,7 @@ import os
 import secrets
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from importlib import metadata
-from pathlib import Path
 from typing import Literal, TextIO
 
 from forebay.access.callers import Callers
@@ -44,7 +42,10 @@ from forebay.runs.lines import RunLines
 from forebay.runs.recover import Recovery
 from forebay.runs.retention import Retention
 from forebay.runs.service import Runs
-from forebay.settings import Settings, database
+from forebay.settings import Settings
+
+from .database import open_storage
+from .metrics import metrics
 
 VERSION = metadata.version("forebay")
 
@@ -55,105 +56,10 @@ _LAST_ENTRIES_SECONDS = 0.2
 _FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
 
 
-def open_storage(settings: Settings, clock: Clock) -> Storage:
-    """The database that the settings name, not opened yet."""
-    where = database(settings.db_url)
-    match where.engine:
-        case "postgres":
-            from forebay.storage.postgres.storage import PostgresStorage
-
-            assert where.url is not None
-            return PostgresStorage(
-                where.url,
-                direct_url=_direct_url(settings),
-                prepare=settings.db_prepared_statements,
-                auto_migrate=settings.auto_migrate,
-            )
-        case "sqlite":
-            from forebay.storage.sqlite.storage import SqliteStorage
-
-            assert where.path is not None
-            return SqliteStorage(where.path, clock)
-        case _:
-            from forebay.storage.memory import MemoryStorage
-
-            return MemoryStorage(clock)
-
-
 def load_agents(settings: Settings, clock: Clock) -> Agents:
     """The agents that the settings name, and the built-in ones. Raises AgentLoadError."""
     own: list[Agent] = [agent for source in settings.agents for agent in load_source(source)]
     return Agents(own, [make_echo(clock)], settings.default_agent)
-
-
-# --- what is done to a database without serving it ------------------------------------------------
-
-
-async def migrate(settings: Settings, clock: Clock) -> list[str]:
-    """Bring the schema up to date; tells what changed. Raises StartError, DatabaseUnavailable."""
-    where = database(settings.db_url)
-    if where.url is not None:
-        from forebay.storage.postgres.migrate import migrate as migrate_postgres
-
-        applied = await migrate_postgres(_direct_url(settings) or where.url)
-    elif where.path is not None:
-        from forebay.storage.sqlite.backup import bring_up_to_date
-
-        applied = bring_up_to_date(where.path, clock.now())
-    else:
-        applied = []
-    return [f"{change.number:04d} {change.name}" for change in applied]
-
-
-def back_up(settings: Settings, file: Path, *, force: bool) -> int:
-    """Copy the database as it is now to a file, and tell its size. Raises StartError."""
-    from forebay.storage.sqlite.backup import back_up as back_up_sqlite
-
-    return back_up_sqlite(_sqlite_file(settings), file, force=force).size_bytes
-
-
-def restore(settings: Settings, file: Path, *, force: bool) -> Path | None:
-    """Make the database what a backup holds; tells where the old one is kept. Raises StartError."""
-    from forebay.storage.sqlite.backup import restore as restore_sqlite
-
-    return restore_sqlite(file, _sqlite_file(settings), force=force)
-
-
-async def look_at_database(settings: Settings, clock: Clock) -> str:
-    """In what state the database is. Raises StartError, MigrationNeeded, DatabaseUnavailable."""
-    where = database(settings.db_url)
-    if where.path is None:
-        storage = open_storage(replace(settings, auto_migrate=False), clock)
-        await storage.open()
-        await storage.aclose()
-        return "up to date"
-    if not where.path.exists():
-        return "does not exist yet; serve creates it"
-    from forebay.storage.sqlite.backup import look_at
-
-    found = look_at(where.path)
-    if found.version < found.newest:
-        return f"schema {found.version} of {found.newest}; serve brings it up to date"
-    return f"schema {found.version}, {found.size_bytes / 2**20:.1f} MiB"
-
-
-def sqlite_version() -> str:
-    """The version of the SQLite that Forebay brings."""
-    from forebay.storage.sqlite.backup import library_version
-
-    return library_version()
-
-
-def _direct_url(settings: Settings) -> str | None:
-    return database(settings.db_direct_url).url if settings.db_direct_url else None
-
-
-def _sqlite_file(settings: Settings) -> Path:
-    where = database(settings.db_url)
-    if where.path is None:
-        advice = "use pg_dump and pg_restore" if where.url else "this one keeps nothing"
-        raise StartError(f"Forebay backs up and restores SQLite databases; {advice}.")
-    return where.path
 
 
 class Application:
@@ -211,7 +117,7 @@ class Application:
         self._watching: asyncio.Task[None] | None = None
 
     def _routes(self) -> list[Route]:
-        server = ServerRoutes(self.readiness, self.metrics)
+        server = ServerRoutes(self.readiness, self._metrics)
         routes = [
             *run_routes(RunRoutes(self.desk, self.streams, self.settings.expiry_seconds)),
             *agent_routes(AgentRoutes(self.desk)),
@@ -309,33 +215,10 @@ class Application:
             problems.append(error.message)
         closed = self.gate.closed_by
         reachable = "ok" if closed is None else "unreachable"
-        return Readiness(VERSION, reachable, default, problems, [])
+        return Readiness(VERSION, reachable, default, problems, self.storage.degraded)
 
-    async def metrics(self) -> list[Metric]:
-        """Figures of this process and its database."""
-        stats = await self.storage.stats()
-        committer = self.runs.committer
-        age = 0.0 if stats.oldest_run is None else (self._clock.now() - stats.oldest_run) / 1000
-        return [
-            *(
-                Metric("forebay_answers_total", "counter", "HTTP answers", count, f'status="{code}"')
-                for code, count in sorted(self.edge.answers.items())
-            ),
-            *(
-                Metric("forebay_runs_ended_total", "counter", "Ended runs", count, f'status="{name}"')
-                for name, count in sorted(self.runs.ended.items())
-            ),
-            Metric("forebay_runs_under_way", "gauge", "Runs executed here", self.runs.under_way),
-            Metric("forebay_streams_open", "gauge", "Open event streams", len(self.streams)),
-            Metric("forebay_commits_total", "counter", "Batches committed", committer.commits),
-            Metric("forebay_page_reads_total", "counter", "Reads of the log for followers",
-                   self.runs.follower.page_reads),
-            Metric("forebay_log_backlog", "gauge", "Light runs not written yet", committer.backlog),
-            Metric("forebay_log_dropped_total", "counter", "Light runs never written",
-                   committer.keeps_dropped),
-            Metric("forebay_database_bytes", "gauge", "Size of the database", stats.size_bytes),
-            Metric("forebay_oldest_run_seconds", "gauge", "Age of the oldest run", age),
-        ]  # fmt: skip
+    async def _metrics(self) -> list[Metric]:
+        return await metrics(self.storage, self.runs, self.edge, self.streams, self._clock)
 
     def _guard(self, route: Route, request: Request) -> None:
         if route.access != "operator":
