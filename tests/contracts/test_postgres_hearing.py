@@ -95,7 +95,7 @@ async def test_nobody_rings_where_nobody_else_listens(
 async def test_processes_hear_each_other_in_whatever_order_they_start(
     postgres_database: PostgresDatabase, together: bool
 ) -> None:
-    storages = [postgres_database.storage() for _ in range(4)]
+    storages = [postgres_database.storage() for _ in range(3)]
     heard = [HeardRuns() for _ in storages]
     for storage in () if together else storages:
         await storage.open()

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
+import pytest
+
 from forebay.http.request import Request
 from forebay.http.response import Answer
 from forebay.http.sse import EventStream, Streams
@@ -40,12 +42,13 @@ class Source:
 class Stage:
     """A server with one stream per path."""
 
-    def __init__(self, left: Callable[[], None] | None = None) -> None:
+    def __init__(self, left: Callable[[], None] | None = None, *, tells_loss: bool = False) -> None:
         self.clock = ManualClock()
         self.streams = Streams(self.clock)
         self.sources = {name: Source() for name in ("a", "b")}
         self._left = left
-        self.client = Client(edge_of(route("GET", "/{name}", self._stream)))
+        edge = edge_of(route("GET", "/{name}", self._stream))
+        self.client = Client(edge, tells_loss=tells_loss)
 
     async def _stream(self, request: Request) -> Answer:
         return EventStream(
@@ -92,9 +95,13 @@ async def test_each_block_is_sent_when_it_is_ready_and_the_end_is_the_end():
     assert stage.sources["a"].is_closed
 
 
-async def test_a_client_that_leaves_is_told_of_and_its_blocks_are_closed():
+SERVERS = pytest.mark.parametrize("tells_loss", [True, False], ids=["our server", "any server"])
+
+
+@SERVERS
+async def test_a_client_that_leaves_is_told_of_and_its_blocks_are_closed(tells_loss: bool):
     left: list[str] = []
-    stage = Stage(lambda: left.append("left"))
+    stage = Stage(lambda: left.append("left"), tells_loss=tells_loss)
     stream = await stage.begin()
     stage.sources["a"].say("one")
     await stream.until(lambda got: len(got.events) == 1)
@@ -106,9 +113,10 @@ async def test_a_client_that_leaves_is_told_of_and_its_blocks_are_closed():
     assert stream.broken is None
 
 
-async def test_a_stream_that_ends_by_itself_was_not_left():
+@SERVERS
+async def test_a_stream_that_ends_by_itself_was_not_left(tells_loss: bool):
     left: list[str] = []
-    stage = Stage(lambda: left.append("left"))
+    stage = Stage(lambda: left.append("left"), tells_loss=tells_loss)
     stream = await stage.begin()
     stage.sources["a"].end()
     await stream.until_over()
@@ -117,9 +125,10 @@ async def test_a_stream_that_ends_by_itself_was_not_left():
     assert left == []
 
 
-async def test_a_client_that_reads_nothing_and_leaves_is_let_go():
+@SERVERS
+async def test_a_client_that_reads_nothing_and_leaves_is_let_go(tells_loss: bool):
     left: list[str] = []
-    stage = Stage(lambda: left.append("left"))
+    stage = Stage(lambda: left.append("left"), tells_loss=tells_loss)
     stream = await stage.begin()
     stream.stop_reading()
     stage.sources["a"].say("one")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 from forebay.core.codec import encode_json
-from forebay.http.asgi import Message, Receive, Scope, Send
+from forebay.http.asgi import WHEN_LOST, Message, Receive, Scope, Send
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -52,6 +52,8 @@ class Exchange:
     is_over: bool = False
     broken: BaseException | None = None
     """What the application raised, if it did: a server would answer a plain 500 or hang up."""
+    when_lost: set[Callable[[], None]] = field(default_factory=set[Callable[[], None]])
+    """Whom our own server would tell that the client has left."""
     late: list[Message] = field(default_factory=list[Message])
     """What was sent after the end. A server raises and writes it to its log."""
     on_start: Callable[[], None] | None = None
@@ -66,6 +68,8 @@ class Exchange:
     def leave(self) -> None:
         """Close the connection."""
         self._left.set()
+        for tell in tuple(self.when_lost):
+            tell()
 
     def stop_reading(self) -> None:
         """Read nothing more: the application's next send waits."""
@@ -178,8 +182,9 @@ def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
 class Client:
     """Sends requests to an ASGI application."""
 
-    def __init__(self, app: App, *, host: str = "127.0.0.1:8000") -> None:
+    def __init__(self, app: App, *, host: str = "127.0.0.1:8000", tells_loss: bool = False) -> None:
         self._app = app
+        self._tells_loss = tells_loss
         self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun: list[Exchange] = []
@@ -204,6 +209,8 @@ class Client:
         self._begun.append(exchange)
         parts = raw if isinstance(raw, list) else [raw]
         scope = _scope(method, path, query, cast(Mapping[str, str | bytes], given))
+        if self._tells_loss:
+            scope["extensions"] = {WHEN_LOST: exchange.when_lost}
         task = asyncio.create_task(exchange.run(self._app, scope, parts))
         self._tasks.add(task)
         task.add_done_callback(exchange.end)

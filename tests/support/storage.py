@@ -75,6 +75,10 @@ class FaultyStorage:
 
     # --- the rest of the port -------------------------------------------------------------------
 
+    @property
+    def degraded(self) -> list[str]:
+        return []
+
     async def open(self) -> None:
         self._check()
         await self._storage.open()

@@ -51,21 +51,34 @@ class JoiningTransport:
                 self._transport.write(data)
 
 
+class _WhenLost(set[Callable[[], None]]):
+    """Whom to tell that the client has left: those who ask too late are told at once."""
+
+    is_lost = False
+
+    def add(self, tell: Callable[[], None], /) -> None:
+        if self.is_lost:
+            asyncio.get_running_loop().call_soon(tell)
+        else:
+            super().add(tell)
+
+
 class JoiningProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol on a transport that joins writes, and which tells of a lost client.
 
     Without the latter each open stream needs a task that waits for its client to leave.
     """
 
-    when_lost: set[Callable[[], None]]
+    when_lost: _WhenLost
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        self.when_lost = set()
+        self.when_lost = _WhenLost()
         joining = JoiningTransport(transport, asyncio.get_running_loop())
         super().connection_made(cast(asyncio.Transport, joining))
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self.when_lost.is_lost = True
         for tell in tuple(self.when_lost):
             tell()
 
