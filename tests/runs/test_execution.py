@@ -336,12 +336,21 @@ BAD = [yields_bad_text, says_bad_text, returns_bad_text, emits_bad_text, fails_w
        blocking_bad_text]  # fmt: skip
 
 
+@pytest.fixture
+def unlogged() -> Generator[None]:
+    """What a test process logs is sent to another one, which cannot read such text."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
 @DURABLE
 @pytest.mark.parametrize("mode", ["wait", "stream"])
 @pytest.mark.parametrize("body", BAD, ids=lambda body: body.__name__)
 async def test_text_that_is_no_unicode_fails_only_its_own_run(
-    body: Callable[..., object], mode: str, durable: bool
+    body: Callable[..., object], mode: str, durable: bool, unlogged: None
 ):
+    del unlogged
     async with serving(agent("bad")(body)) as server:
         exchange = await server.begin("x", mode=mode, durable=durable).until_over()
         assert exchange.broken is None

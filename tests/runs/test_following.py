@@ -172,9 +172,14 @@ class Following(RuleBasedStateMachine):
     def open(self) -> None:
         self.do(self.stage.open())
 
-    @rule(count=COUNTS, delivered=st.sampled_from(["now", "late", "elsewhere"]))
-    def write(self, count: int, delivered: str) -> None:
+    @rule(
+        count=COUNTS,
+        rings=st.sampled_from(["now", "late"]),
+        delivered=st.sampled_from(["now", "late", "elsewhere"]),
+    )
+    def write(self, count: int, rings: str, delivered: str) -> None:
         async def step() -> None:
+            self.stage.rings.holds = rings == "late"
             entries = await self.stage.append([CHUNK] * count)
             if delivered == "now":
                 self.stage.follower.deliver(self.stage.run, entries)
@@ -200,9 +205,13 @@ class Following(RuleBasedStateMachine):
 
         self.do(step())
 
-    @rule(hold=st.booleans())
-    def hold_rings(self, hold: bool) -> None:
-        self.stage.rings.holds = hold
+    @rule(slow=st.booleans())
+    def reads(self, slow: bool) -> None:
+        async def step() -> None:
+            paused = self.stage.storage.reads_paused
+            paused.clear() if slow else paused.set()
+
+        self.do(step())
 
     @precondition(lambda self: self.stage.rings.late)
     @rule(data=st.data())
@@ -237,10 +246,11 @@ class Following(RuleBasedStateMachine):
         self.do(step())
 
     @precondition(lambda self: len(self.readers) < 6)
-    @rule(data=st.data(), slow=st.booleans())
-    def join(self, data: st.DataObject, slow: bool) -> None:
+    @rule(data=st.data(), slow=st.booleans(), newest=st.booleans())
+    def join(self, data: st.DataObject, slow: bool, newest: bool) -> None:
         async def step() -> None:
-            after = data.draw(st.integers(0, self.stage.last))
+            last = self.stage.last
+            after = last if newest else data.draw(st.integers(0, last))
             self.readers.append(self.stage.begin(after, slow=slow))
 
         self.do(step())
@@ -276,6 +286,7 @@ class Following(RuleBasedStateMachine):
         async def step() -> None:
             stage = self.stage
             stage.storage.away = None
+            stage.storage.reads_paused.set()
             stage.rings.holds = False
             for entries in stage.undelivered:
                 stage.follower.deliver(stage.run, entries)

@@ -42,7 +42,7 @@ class FaultyStorage:
         """Clear it, and writes wait."""
         self.paused.set()
         self.reads_paused = asyncio.Event()
-        """Clear it, and lists wait when they have been read."""
+        """Clear it, and what was read is given out only when it is set again."""
         self.reads_paused.set()
         self.batches: list[Sequence[Write]] = []
         self.writes_begun = 0
@@ -136,14 +136,18 @@ class FaultyStorage:
     ) -> Sequence[Entry]:
         self.reads += 1
         self._check()
-        return await self._storage.read(run, after=after, limit=limit, types=types)
+        found = await self._storage.read(run, after=after, limit=limit, types=types)
+        await self.reads_paused.wait()
+        return found
 
     async def read_many(
         self, cursors: Mapping[RunNumber, int]
     ) -> Mapping[RunNumber, Sequence[Entry]]:
         self.reads += 1
         self._check()
-        return await self._storage.read_many(cursors)
+        found = await self._storage.read_many(cursors)
+        await self.reads_paused.wait()
+        return found
 
     def listen(self, listener: Listener) -> None:
         if self._audience is None:
