@@ -6,6 +6,7 @@ import pytest
 
 from forebay import Context, agent
 from forebay.core.ids import parse_run_id
+from forebay.dialects.native.models import RunModel
 from tests.support.agents import Gated, broken, give
 from tests.support.server import serving
 from tests.support.waiting import Gate, settle, until
@@ -24,7 +25,7 @@ async def test_wait_is_the_default_and_answers_with_the_finished_run():
         got = await server.run("hello  big\nworld ")
     run = got.json()
     assert got.status == 200
-    assert set(run) == SHOWN
+    assert set(run) == SHOWN == set(RunModel.model_fields)
     assert run["output"] == "hello  big\nworld "
     assert (run["agent"], run["status"], run["reason"]) == ("echo", "success", None)
     assert (run["durable"], run["attempt"], run["error"]) == (False, 1, None)

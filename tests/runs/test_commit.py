@@ -1,4 +1,4 @@
-"""Group commit: what comes together is committed together, and nothing durable waits for the bulk."""
+"""Group commit: what comes together is one commit, and nothing durable waits for the bulk."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -213,3 +213,17 @@ async def test_closing_writes_what_is_left(stage: Stage):
     await stage.committer.aclose()
     assert stage.committer.backlog == 0
     assert len(await stage.storage.list(RunQuery(tenant="default", limit=500))) == 300
+
+
+# --- mistakes of ours ---------------------------------------------------------------------------
+
+
+@pytest.mark.xfail(reason="a batch that raises anything else ends the committer", strict=True)
+async def test_a_batch_that_raises_anything_else_keeps_nobody_waiting(stage: Stage):
+    stage.storage.mistake = ValueError("a mistake of the storage")
+    async with asyncio.timeout(0.5):
+        with pytest.raises(Exception, match="mistake"):
+            await stage.committer.write(admit())
+    stage.storage.mistake = None
+    async with asyncio.timeout(0.5):
+        assert isinstance(await stage.committer.write(admit()), Admitted)

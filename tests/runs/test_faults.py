@@ -22,7 +22,7 @@ from forebay.testing.clock import ManualClock
 from tests.support.agents import Gated, give
 from tests.support.server import Server, serving
 from tests.support.storage import FINE, Fault, FaultyStorage
-from tests.support.waiting import pass_time, settle, until
+from tests.support.waiting import pass_time, pass_time_until, settle, until
 
 AWAY = DatabaseUnavailable()
 FULL = DiskFull()
@@ -369,10 +369,7 @@ async def test_a_light_run_is_written_once_when_the_database_is_back(
         await until(lambda: storage.writes_begun >= 1)
         listed = (await server.client.get("/api/runs")).json()["runs"]
         assert len(listed) == 10
-        for _ in range(8):
-            await pass_time(server.clock, 2, step=0.5)
-            await asyncio.sleep(0.025)
-        await until(lambda: server.app.runs.committer.backlog == 0)
+        await pass_time_until(server.clock, lambda: server.app.runs.committer.backlog == 0)
         assert len(await all_runs(storage)) == 10
         for got in answers:
             entries = await log_of(storage, got.json()["id"])

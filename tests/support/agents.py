@@ -51,6 +51,3 @@ async def broken(ctx: Context, text: str) -> AsyncGenerator[str]:
     del ctx
     yield "half "
     raise ValueError(text)
-
-
-__all__ = ["Gated", "broken", "give", "large"]

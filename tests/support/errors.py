@@ -1,7 +1,6 @@
 """Every error class there is, and one of each."""
 
 from forebay.core.errors import (
-    Broken,
     Busy,
     Conflict,
     Denied,
@@ -45,6 +44,3 @@ def every_raised_error() -> list[type[ForebayError]]:
 def one_of(kind: type[ForebayError]) -> ForebayError:
     """An error of this class."""
     return MethodNotAllowed(["GET", "POST"]) if kind is MethodNotAllowed else kind()
-
-
-__all__ = ["FAMILIES", "Broken", "every_error", "every_raised_error", "one_of"]

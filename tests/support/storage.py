@@ -38,6 +38,8 @@ class FaultyStorage:
         """What `ping` raises, and nothing else."""
         self.faults: list[Fault] = []
         """What happens to the next writes, one each."""
+        self.mistake: Exception | None = None
+        """What writes raise that no storage should ever raise."""
         self.paused = asyncio.Event()
         """Clear it, and writes wait."""
         self.paused.set()
@@ -59,6 +61,8 @@ class FaultyStorage:
     async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
         self.writes_begun += 1
         await self.paused.wait()
+        if self.mistake is not None:
+            raise self.mistake
         self._check()
         fault = self.faults.pop(0) if self.faults else FINE
         if fault.error is not None and not fault.committed:

@@ -32,6 +32,16 @@ async def pass_time(clock: ManualClock, seconds: float, *, step: float = 1.0) ->
         await settle()
 
 
+async def pass_time_until(
+    clock: ManualClock, condition: Callable[[], bool], *, step: float = 0.5
+) -> None:
+    """Let time pass until a condition holds. Fails if it never does."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            clock.advance(step)
+            await asyncio.sleep(0.001)
+
+
 class Gate:
     """Something an agent waits at until the test lets it pass."""
 

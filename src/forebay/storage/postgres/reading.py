@@ -10,10 +10,10 @@ from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
 from forebay.core.run import Run
 from forebay.ports.store import RunQuery
+from forebay.storage.rows import RUN_COLUMNS, read_run
 
 from .arrays import BigInts, RunIds, Texts
 from .connection import Connection, fetch
-from .rows import RUN_COLUMNS, read_run
 
 
 class Size(NamedTuple):

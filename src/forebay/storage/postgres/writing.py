@@ -35,10 +35,10 @@ from forebay.ports.store import (
     Outcome,
     Write,
 )
+from forebay.storage.rows import metadata_column
 
 from .arrays import BigInts, Blobs, Booleans, Column, Doubles, Integers, RunIds, Texts, Words
 from .connection import Connection, execute, fetch, first_line
-from .rows import metadata_column
 from .statements import (
     ADMITS,
     ADMITS_WITH_KEYS,

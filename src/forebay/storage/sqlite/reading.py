@@ -10,9 +10,9 @@ from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
 from forebay.core.run import Run
 from forebay.ports.store import RunQuery
+from forebay.storage.rows import RUN_COLUMNS, read_run
 
 from .connection import Connection, SqlValue
-from .rows import RUN_COLUMNS, read_run
 
 
 class Moved(NamedTuple):

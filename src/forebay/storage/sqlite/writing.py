@@ -31,9 +31,9 @@ from forebay.ports.store import (
     Outcome,
     Write,
 )
+from forebay.storage.rows import metadata_column
 
 from .connection import Connection, Row
-from .rows import metadata_column
 
 
 class NotAllWritten(Exception):

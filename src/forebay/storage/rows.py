@@ -1,5 +1,6 @@
-"""Between a run and its row."""
+"""Between a run and its row, which has the same columns in every database."""
 
+from collections.abc import Sequence
 from typing import TypeAlias, cast
 
 from forebay.core.clock import Millis
@@ -8,20 +9,18 @@ from forebay.core.ids import RunId, RunNumber
 from forebay.core.json import Json
 from forebay.core.run import Run, Status
 
-from .connection import Row
-
 RUN_COLUMNS = (
     "number, id, tenant, caller, agent, session, priority, status, durable, last, attempt, "
     "reason, metadata, created, started, finished, expiry_seconds, holder"
 )
 
 _RunRow: TypeAlias = tuple[
-    RunNumber, bytes, str, str, str, str | None, int, Status, int, int, int,
+    RunNumber, bytes, str, str, str, str | None, int, Status, bool | int, int, int,
     str | None, str | None, Millis, Millis | None, Millis | None, int, str | None,
 ]  # fmt: skip
 
 
-def read_run(row: Row) -> Run:
+def read_run(row: Sequence[object]) -> Run:
     """Read RUN_COLUMNS."""
     (
         number, run, tenant, caller, agent, session, priority, status, durable, last, attempt,
@@ -41,16 +40,12 @@ def read_run(row: Row) -> Run:
         priority=priority,
         durable=bool(durable),
         reason=reason,
-        metadata=read_metadata(metadata),
+        metadata=cast(dict[str, Json], decode_json(metadata)) if metadata else {},
         started=started,
         finished=finished,
         expiry_seconds=expiry_seconds,
         holder=holder,
     )
-
-
-def read_metadata(column: str | None) -> dict[str, Json]:
-    return cast(dict[str, Json], decode_json(column)) if column else {}
 
 
 def metadata_column(run: Run) -> str | None:
