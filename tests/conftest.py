@@ -22,7 +22,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if not names or any(shutil.which(name, path=path) for name in names):
             continue
         reason = f"{names[0]} is missing: {install}"
-        if os.environ.get("FOREBAY_TEST_NEEDS") == "required":
+        if os.environ.get("TEST_NEEDS") == "required":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
 

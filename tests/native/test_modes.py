@@ -207,6 +207,18 @@ async def test_a_light_stream_whose_client_does_not_read_at_once_misses_nothing(
         assert [frame.event for frame in exchange.events] == WORDS
 
 
+async def test_a_light_stream_that_is_not_kept_misses_nothing_either():
+    async with serving(keep_light_runs=False) as server:
+        exchange = server.begin("hello world", mode="stream", durable=False)
+        exchange.stop_reading()
+        await until(lambda: server.app.runs.ended.total() == 1)
+        await settle()
+        exchange.read_again()
+        await exchange.until_over()
+        assert exchange.broken is None
+        assert [frame.event for frame in exchange.events] == WORDS
+
+
 async def test_a_light_stream_that_grows_large_becomes_durable_and_misses_nothing():
     @agent("many")
     async def many(ctx: Context, count: int) -> AsyncGenerator[str]:

@@ -16,7 +16,7 @@ from tests.support.agents import Gated, broken, give
 from tests.support.asgi import Client
 from tests.support.server import serving
 from tests.support.storage import FaultyStorage
-from tests.support.waiting import pass_time, settle, until
+from tests.support.waiting import pass_time, pass_time_until, settle, until
 
 
 async def test_a_server_that_can_work_says_so():
@@ -87,6 +87,24 @@ async def test_a_database_that_goes_away_between_two_pings_is_a_503_too():
         got = await server.run("hi", durable=True)
         assert (got.status, got.json()["code"]) == (503, "database_unavailable")
         storage.come_back()
+
+
+async def test_a_late_answer_while_the_database_is_away_is_a_503_and_the_run_goes_on():
+    gated = Gated()
+    clock = ManualClock()
+    storage = FaultyStorage(MemoryStorage(clock))
+    async with serving(gated.agent, storage=storage, clock=clock) as server:
+        waiting = server.begin("word", durable=True, wait_seconds=0.05)
+        await gated.gate.reached()
+        await settle()
+        storage.go_away()
+        await waiting.until_answered()
+        assert (waiting.status, waiting.json()["code"]) == (503, "database_unavailable")
+        storage.come_back()
+        gated.gate.open()
+        await pass_time_until(clock, lambda: server.app.runs.under_way == 0)
+        (run,) = await storage.list(RunQuery(tenant="default"))
+        assert run.status == "success"
 
 
 async def test_a_server_whose_database_is_not_there_yet_waits_for_it():

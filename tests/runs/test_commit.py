@@ -218,7 +218,6 @@ async def test_closing_writes_what_is_left(stage: Stage):
 # --- mistakes of ours ---------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="a batch that raises anything else ends the committer", strict=True)
 async def test_a_batch_that_raises_anything_else_keeps_nobody_waiting(stage: Stage):
     stage.storage.mistake = ValueError("a mistake of the storage")
     async with asyncio.timeout(0.5):

@@ -21,10 +21,6 @@ from .trace import trace_of, traceparent, usable_request_id
 
 log = logging.getLogger("forebay.http")
 
-_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
-             ValueError)  # fmt: skip
-"""What a mistake of ours looks like. The one broad `except` is the executor's."""
-
 
 @dataclass(slots=True)
 class Gate:
@@ -78,7 +74,7 @@ class Edge:
             answer = await making
         except ForebayError as error:
             answer = (request.errors or self._errors)(error, request)
-        except _MISTAKES:
+        except Exception:  # a mistake, ours or of a validator: it has a shape too
             log.exception("request %s failed", request.id, extra={"request": request.id})
             answer = (request.errors or self._errors)(Broken(), request)
         if request.is_answered:

@@ -6,14 +6,17 @@ nothing durable waits behind the bulk.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import NamedTuple, Protocol
 
 from forebay.core.clock import Clock
-from forebay.core.errors import DatabaseUnavailable, ForebayError, Full
+from forebay.core.errors import Broken, DatabaseUnavailable, ForebayError, Full
 from forebay.core.ids import RunId
 from forebay.ports.store import Append, Keep, Outcome, RunStore, Write
+
+log = logging.getLogger("forebay.runs")
 
 _TURNS_TO_GATHER = 3  # of the event loop: those who come in the same moment share a commit
 _KEEPS_PER_BATCH = 128
@@ -138,14 +141,18 @@ class Committer:
     async def _write_batch(self, batch: list[_Ticket], keeps: list[Keep]) -> bool:
         if not batch and not keeps:
             return True
-        try:
-            outcomes = await self._store.write([*(ticket.write for ticket in batch), *keeps])
-        except NOT_WRITTEN as error:
+        writes = [*(ticket.write for ticket in batch), *keeps]
+        # As a value: whatever a storage raises, those who wait must hear of it.
+        (written,) = await asyncio.gather(self._store.write(writes), return_exceptions=True)
+        if isinstance(written, NOT_WRITTEN):
             for ticket in batch:
-                ticket.settle(error)
+                ticket.settle(written)
             return False
+        if isinstance(written, BaseException):
+            log.error("a batch of %d writes failed", len(writes), exc_info=written)
+            written = [Broken(f"The storage made a mistake: {written}")] * len(writes)
         self.commits += 1
-        for ticket, outcome in zip(batch, outcomes, strict=False):
+        for ticket, outcome in zip(batch, written, strict=False):
             ticket.settle(outcome)
         for keep in keeps:
             del self._keeps[keep.run.id]
