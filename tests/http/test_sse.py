@@ -55,6 +55,7 @@ class Stage:
             request,
             self.streams,
             self.sources[request.path["name"]](),
+            bytes,
             farewell=FAREWELL,
             headers=[(b"x-run-id", b"r")],
             left=self._left,

@@ -7,11 +7,14 @@ for a fixed time before it sends.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Any, Generic, TypeVar
 
 from forebay.core.clock import Clock
 
 from .asgi import Headers, Send
 from .request import Request
+
+_Piece = TypeVar("_Piece")
 
 _KEEP_ALIVE = b": keep-alive\n\n"
 _KEEP_ALIVE_SECONDS = 15.0
@@ -27,7 +30,7 @@ class Streams:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._open: set[EventStream] = set()
+        self._open: set[EventStream[Any]] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._sends: set[asyncio.Task[None]] = set()
 
@@ -50,10 +53,10 @@ class Streams:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, stream: "EventStream") -> None:
+    def add(self, stream: "EventStream[Any]") -> None:
         self._open.add(stream)
 
-    def discard(self, stream: "EventStream") -> None:
+    def discard(self, stream: "EventStream[Any]") -> None:
         self._open.discard(stream)
 
     async def _tick(self) -> None:
@@ -66,19 +69,20 @@ class Streams:
                     send.add_done_callback(self._sends.discard)
 
 
-class EventStream:
-    """An answer that goes on for as long as its blocks do."""
+class EventStream(Generic[_Piece]):
+    """An answer that goes on for as long as its pieces do, each rendered to a block of bytes."""
 
     __slots__ = (
-        "_blocks", "_client_is_gone", "_farewell", "_headers", "_is_idle", "_is_sending",
-        "_is_stopping", "_left", "_request", "_send", "_streams", "_task", "status",
+        "_client_is_gone", "_farewell", "_headers", "_is_idle", "_is_sending", "_is_stopping",
+        "_left", "_pieces", "_render", "_request", "_send", "_streams", "_task", "status",
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- the parts it is made of, once
         self,
         request: Request,
         streams: Streams,
-        blocks: AsyncGenerator[bytes],
+        pieces: AsyncGenerator[_Piece],
+        render: Callable[[_Piece], bytes],
         *,
         farewell: bytes = b"",
         headers: Headers | None = None,
@@ -87,7 +91,8 @@ class EventStream:
         self.status = 200
         self._request = request
         self._streams = streams
-        self._blocks = blocks
+        self._pieces = pieces
+        self._render = render
         self._farewell = farewell
         self._headers = headers or []
         self._left = left
@@ -104,7 +109,7 @@ class EventStream:
         headers = [*_HEADERS, *self._headers, *extra]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         if self._request.method == "HEAD":
-            await self._blocks.aclose()
+            await self._pieces.aclose()
             await send({"type": "http.response.body", "body": b""})
             return
         await send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -126,10 +131,12 @@ class EventStream:
         await send({"type": "http.response.body", "body": last})
 
     async def _put_all(self) -> None:
-        async with aclosing(self._blocks) as blocks:
-            async for block in blocks:
-                await self._put(block)
-                del block  # not to be held while nothing comes
+        async with aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                block = self._render(piece)
+                if block:
+                    await self._put(block)
+                del piece, block  # not to be held while nothing comes
 
     def stop(self) -> None:
         """End the stream, with its last words, before its blocks have ended."""

@@ -1,7 +1,6 @@
 """The routes of runs: start, list, show, follow, cancel, delete."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 
 from forebay.core.caller import Caller
 from forebay.core.codec import encode_json
@@ -27,7 +26,7 @@ from forebay.core.errors import (
 from forebay.core.events import FINAL_TYPES, TYPES
 from forebay.core.ids import RunId, as_uuid, parse_run_id
 from forebay.core.run import Run
-from forebay.desk.desk import Desk, Page, RunQuery, Submission
+from forebay.desk.desk import Desk, RunQuery, Submission
 from forebay.desk.started import Started
 from forebay.http.asgi import Headers
 from forebay.http.errors import UnsupportedMediaType
@@ -115,7 +114,7 @@ class RunRoutes:
         if run.is_finished and after == run.last:
             return empty(204)  # an EventSource stops reconnecting
         pages = await self._desk.follow(run, after=after, types=types)
-        return EventStream(request, self._streams, _blocks(pages), farewell=_FAREWELL)
+        return EventStream(request, self._streams, pages, frames, farewell=_FAREWELL)
 
     async def object(self, request: Request) -> Answer:
         run = await self._desk.open(_run_id(request), self._caller(request))
@@ -145,7 +144,8 @@ class RunRoutes:
         return EventStream(
             request,
             self._streams,
-            _blocks(await started.follow()),
+            await started.follow(),
+            frames,
             farewell=_FAREWELL,
             headers=_place(started.run_id),
             left=started.abandon,
@@ -175,15 +175,6 @@ async def _shown(started: Started, status: int) -> Response:
     run, fold = await started.view()
     shown = run_model(run, fold)
     return Response(encode_json(shown), status, headers=_place(run.id) if status == 202 else None)
-
-
-async def _blocks(pages: AsyncGenerator[Page]) -> AsyncGenerator[bytes]:
-    async with aclosing(pages):
-        async for page in pages:
-            block = frames(page)
-            del page  # not to be held while nothing comes
-            if block:
-                yield block
 
 
 def _place(run: RunId) -> Headers:
