@@ -25,7 +25,17 @@ from forebay.core.events import (
 )
 from forebay.core.ids import new_run_id
 from forebay.core.json import Json
-from forebay.core.run import FINISHED, UNFINISHED, Failure, Fold, Move, Run, Status, move_of
+from forebay.core.run import (
+    FINISHED,
+    UNFINISHED,
+    Failure,
+    Fold,
+    Move,
+    Run,
+    Status,
+    move_of,
+    reason_of,
+)
 from tests.support.strategies import events
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -215,3 +225,10 @@ def test_what_is_no_answer_adds_nothing_to_it():
 @given(st.lists(events, max_size=6))
 def test_a_fold_takes_any_log(log: list[Event]):
     assert folded(*log).status in STATUSES
+
+
+def test_only_what_ends_a_run_without_success_is_its_reason():
+    assert reason_of(RunFailed("deadline", "too long")) == "deadline"
+    assert reason_of(RunInterrupted("cancelled", "by somebody")) == "cancelled"
+    assert reason_of(CancelRequested("somebody")) is None
+    assert reason_of(RunSucceeded()) is None

@@ -4,7 +4,7 @@ The docstring of a class is its message; a raise may bring a more exact one. The
 HTTP status (in `http/errors.py`, nowhere else); the code is stable and is what programs compare.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -29,11 +29,6 @@ class ForebayError(Exception):
         self.message = message or (type(self).__doc__ or "").strip()
         self.problems = tuple(problems)
         super().__init__(self.message)
-
-    @property
-    def extras(self) -> Mapping[str, str]:
-        """More that a client may want to read, by name."""
-        return {}
 
 
 # --- families -----------------------------------------------------------------------------------

@@ -69,6 +69,11 @@ def move_of(events: Iterable[Event]) -> Move:
     return Move(UNFINISHED if allowed is None else allowed, status)
 
 
+def reason_of(event: Event) -> str | None:
+    """Why a run ended with this event, if it ended with it and did not succeed."""
+    return event.reason if isinstance(event, RunFailed | RunInterrupted) else None
+
+
 class Run(msgspec.Struct, frozen=True):
     """What a store knows of a run without reading its log."""
 

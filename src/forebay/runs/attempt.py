@@ -9,7 +9,7 @@ from forebay.core.caller import Caller
 from forebay.core.codec import Entry
 from forebay.core.events import FINAL_TYPES, CancelRequested, RunInterrupted
 from forebay.core.grant import Grant
-from forebay.core.run import MOVES, Fold, Run
+from forebay.core.run import MOVES, Fold, Run, reason_of
 from forebay.ports.agent import Agent
 
 from .recorder import DurableRecorder, LightRecorder
@@ -83,7 +83,7 @@ class Attempt:
             durable=durable,
             number=number,
             status=MOVES[type(final.event)].leads_to or "running",
-            reason=getattr(final.event, "reason", None),
+            reason=reason_of(final.event),
             finished=final.time,
             holder=None,
         )

@@ -7,7 +7,6 @@ between the pieces of its agent's answer.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from forebay.core.clock import Clock
 from forebay.core.codec import MAX_EVENT_BYTES, Entry, Object, Said, encode_event, offload, restore
@@ -24,7 +23,7 @@ from forebay.core.events import (
     RunSucceeded,
 )
 from forebay.core.ids import RunNumber
-from forebay.core.run import Fold, Run, move_of
+from forebay.core.run import Fold, Run, move_of, reason_of
 from forebay.ports.store import Append, Appended, Outcome
 
 from .commit import NOT_WRITTEN, Committer
@@ -35,33 +34,6 @@ ROOM_BYTES = 1024 * 1024
 _BACKLOG_BYTES = 64 * 1024 * 1024
 SMALL_CHARACTERS = 32 * 1024  # encoded, so many cannot reach MAX_EVENT_BYTES
 _ALWAYS_SMALL = frozenset({RunStarted, RunSucceeded, CancelRequested})
-
-
-class Recorder(Protocol):
-    """Takes the events of one attempt."""
-
-    @property
-    def last(self) -> int:
-        """The number of the last entry taken."""
-        ...
-
-    @property
-    def final(self) -> Entry | Said | None:
-        """The entry that ended the run."""
-        ...
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the agent may go on without waiting."""
-        ...
-
-    def record(self, event: Event, reason: str | None = None) -> None:
-        """Take the next event. Raises EventTooLarge, BacklogFull, or why the log takes no more."""
-        ...
-
-    def chunk(self, text: str) -> None:
-        """Take a piece of the answer, of at most SMALL_CHARACTERS."""
-        ...
 
 
 class LightRecorder:
@@ -120,8 +92,8 @@ class LightRecorder:
             fold.apply(restore(said.event, beside[named.object]) if named else said.event)
         return fold
 
-    def record(self, event: Event, reason: str | None = None) -> None:
-        del reason
+    def record(self, event: Event) -> None:
+        """Take the next event. Raises EventTooLarge."""
         self.say(self._attempt, event)
 
     def chunk(self, text: str) -> None:
@@ -173,7 +145,6 @@ class DurableRecorder:
         self._unwritten: Append | None = None
         self._flying = False
         self._objects: list[Object] = []
-        self._reason: str | None = None
         self._final: Entry | None = None
         self._bytes = 0
         self._room = asyncio.Event()
@@ -201,7 +172,8 @@ class DurableRecorder:
         if self._refused:
             raise self._refused
 
-    def record(self, event: Event, reason: str | None = None) -> None:
+    def record(self, event: Event) -> None:
+        """Take the next event. Raises EventTooLarge, BacklogFull, or why the log takes no more."""
         if self._refused:
             raise self._refused
         if self._bytes > _BACKLOG_BYTES and TYPES[type(event)] not in FINAL_TYPES:
@@ -215,7 +187,6 @@ class DurableRecorder:
         self._next += 1
         self._pending.append(entry)
         self._bytes += len(entry.data)
-        self._reason = reason or self._reason
         if self.fold is not None:
             self.fold.apply(event)
         if not self._flying:
@@ -270,7 +241,7 @@ class DurableRecorder:
             self._attempt,
             entries,
             move_of(entry.event for entry in entries),
-            self._reason if entries[-1].type in FINAL_TYPES else None,
+            reason_of(entries[-1].event),
             objects,
         )
 

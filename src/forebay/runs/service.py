@@ -23,7 +23,7 @@ from forebay.core.events import CancelRequested, Event, RunInterrupted, RunStart
 from forebay.core.grant import Grant
 from forebay.core.ids import RunId, new_run_id
 from forebay.core.json import Json
-from forebay.core.run import Run, Status, move_of
+from forebay.core.run import Run, Status, move_of, reason_of
 from forebay.ports.agent import Agent
 from forebay.ports.executor import Executor
 from forebay.ports.storage import Storage
@@ -267,7 +267,7 @@ class Runs:
             await attempt.promotion
         recorder = attempt.recorder
         with suppress(Conflict, NotFound):  # somebody else may have ended the run meanwhile
-            recorder.record(ending, getattr(ending, "reason", None))
+            recorder.record(ending)
         if isinstance(recorder, DurableRecorder):
             await recorder.ended.wait()
             self.follower.leave(recorder.number)
@@ -304,13 +304,12 @@ class Runs:
             Entry(number, CONTROL, now, event=event)
             for number, event in enumerate(events, run.last + 1)
         ]
-        reason = getattr(events[-1], "reason", None)
         append = Append(
             await self.reader.number(run),
             CONTROL,
             entries,
             move_of(events),
-            reason,
+            reason_of(events[-1]),
             only_if_lost=only_if_lost,
         )
         outcome = await self.committer.write(append)
