@@ -132,7 +132,8 @@ class _Supervisor:
         before = seen
         while not self._stopping.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _LOOK_SECONDS)
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._stopping.wait()
             now = snapshot(self._folders)
             if now == before != seen:
                 return now
@@ -144,7 +145,8 @@ class _Supervisor:
             with suppress(ProcessLookupError):
                 child.terminate()
             try:
-                await asyncio.wait_for(child.wait(), self._stop_seconds + _KILL_AFTER_SECONDS)
+                async with asyncio.timeout(self._stop_seconds + _KILL_AFTER_SECONDS):
+                    await child.wait()
             except TimeoutError:
                 child.kill()
         return await child.wait()

@@ -124,7 +124,8 @@ async def _opened(settings: Settings) -> AsyncGenerator[Application]:
     application.start()
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(application.settled.wait(), _OPEN_SECONDS)
+            async with asyncio.timeout(_OPEN_SECONDS):
+                await application.settled.wait()
         problem = application.fatal or application.gate.closed_by
         if problem is not None:
             raise problem

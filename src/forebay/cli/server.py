@@ -42,7 +42,8 @@ class Announcement:
         """Wait until the database is open, and say it."""
         settled = self._application.settled
         try:
-            await asyncio.wait_for(settled.wait(), _SLOW_SECONDS)
+            async with asyncio.timeout(_SLOW_SECONDS):
+                await settled.wait()
         except TimeoutError:
             log.warning("%s Trying again.", self._application.gate.closed_by)
             await settled.wait()
@@ -149,7 +150,8 @@ class Server(uvicorn.Server):
         """Wait to be stopped, and keep the time of the `Date` header."""
         while not await self.on_tick(0):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _DATE_SECONDS)
+                async with asyncio.timeout(_DATE_SECONDS):
+                    await self._woken.wait()
 
 
 def _give_up(number: int, frame: FrameType | None) -> None:

@@ -191,9 +191,10 @@ class PostgresStorage:
 
     async def _poll(self) -> None:
         while True:
+            seconds = _SAFETY_POLL_SECONDS if self.hears.is_set() else _POLL_SECONDS
             with suppress(TimeoutError):
-                seconds = _SAFETY_POLL_SECONDS if self.hears.is_set() else _POLL_SECONDS
-                await asyncio.wait_for(self._look.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._look.wait()
             self._look.clear()
             if self._listener and self._listener.interested:
                 with suppress(DatabaseUnavailable, DiskFull):
