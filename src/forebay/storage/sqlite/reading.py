@@ -82,7 +82,8 @@ class Reader:
 
     def moved(self, tail: int) -> Moved:
         rows = self._connection.rows(
-            "SELECT run, max(seq), max(gseq) FROM event WHERE gseq > ? GROUP BY run", (tail,)
+            "SELECT run, max(seq), max(gseq) FROM event NOT INDEXED WHERE gseq > ? GROUP BY run",
+            (tail,),
         )
         moved = cast(list[tuple[RunNumber, int, int]], rows)
         return Moved({run: last for run, last, _ in moved}, max([tail, *(row[2] for row in moved)]))

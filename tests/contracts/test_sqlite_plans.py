@@ -1,0 +1,71 @@
+"""What each statement costs must not grow with the database: none may read a whole table."""
+
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, cast
+
+import apsw
+import pytest
+
+from forebay.ports.store import RunQuery
+from forebay.storage.sqlite.storage import SqliteStorage
+from forebay.testing.runs import HOLDER, NOW, admission, admit, chunks, kept, key, success, written
+
+from .test_sqlite import SqliteFile
+
+_IN_ORDER = "SCAN run USING INDEX sqlite_autoindex_run_1"  # a page of runs, until it is full
+_NO_TABLE = re.compile("^SCAN (append|CONSTANT ROW|.* VALUES CLAUSE)")
+
+
+@pytest.fixture
+def statements() -> Generator[dict[str, Any]]:
+    """Every statement that connections opened from now on execute."""
+    seen: dict[str, Any] = {}
+
+    def trace(_: apsw.Cursor, sql: str, values: Any) -> bool:
+        seen.setdefault(sql, values)
+        return True
+
+    def hook(connection: apsw.Connection) -> None:
+        connection.exec_trace = trace
+
+    apsw.connection_hooks.append(hook)
+    yield seen
+    apsw.connection_hooks.remove(hook)
+
+
+async def test_no_statement_reads_a_whole_table(statements: dict[str, Any], tmp_path: Path) -> None:
+    file = SqliteFile(tmp_path / "test.db")
+    storage = await file.open()
+    assert isinstance(storage, SqliteStorage)
+    statements.clear()  # migrations may
+    run = admission(key=key())
+    number = await admit(storage, run)
+    await admit(storage, kept("x"))
+    await written(storage, chunks(number, 3, "a", "b"))
+    await storage.find(run.run.id)
+    await storage.list(RunQuery("default"))
+    await storage.read(number, types=["output.chunk"])
+    await storage.read_many({number: 0})
+    await storage.read_object(number, "none")
+    await storage.renew(HOLDER, 1)
+    await storage.lost(10)
+    await file.write_silently([success(number, 5)])
+    storage._looker.moved(0)  # pyright: ignore[reportPrivateUsage] -- a ring, or the safety poll
+    await storage.expire(NOW, 10)
+    await storage.delete(run.run.id)
+
+    await file.aclose()
+    connection = cast(Any, apsw.Connection(str(file.path)))
+    scans = {
+        (sql, str(step))
+        for sql, values in tuple(statements.items())
+        if sql.split()[0] in {"SELECT", "UPDATE", "INSERT", "DELETE", "WITH"}
+        for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)
+        if str(step).startswith("SCAN") and not _NO_TABLE.search(str(step))
+    }
+    connection.close()
+
+    assert {step for _, step in scans} == {_IN_ORDER}, scans
+    assert any("FROM event NOT INDEXED" in sql for sql in statements), "the look was seen"
