@@ -8,7 +8,7 @@ COMPILE = .venv-tools/bin/uv pip compile --universal --python-version 3.11 --gen
 # pyright is not to ask the network for a newer one.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
-.PHONY: help serve test check lint format docs bench lock clean run-packages test-packages
+.PHONY: help serve test check lint format docs bench drills lock clean run-packages test-packages
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1@/p' Makefile | awk -F@ '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -38,6 +38,9 @@ docs: test-packages ## Write the parts of docs/ that come from the code
 
 bench: test-packages ## Run the benchmarks: make bench ARGS='…'
 	.venv/bin/python -m bench $(ARGS)
+
+drills: test-packages ## Hold the fault drills: make drills ARGS='--faults 50 --db sqlite'
+	.venv/bin/python -m drills $(ARGS)
 
 lock: ## Renew the lock files, keeping their versions: make lock ARGS=--upgrade takes the newest
 	@PYTHON="$$(scripts/venv python)" && "$$PYTHON" -m venv .venv-tools

@@ -6,13 +6,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from forebay.authoring import Message, agent
     from forebay.core import events
-    from forebay.ports.agent import Context
+    from forebay.core.errors import QuestionTimedOut, StepFailed
+    from forebay.core.events import Option, Prompt
+    from forebay.ports.agent import BlockingContext, Context
 
-__all__ = ["Context", "Message", "agent", "events"]
+__all__ = [
+    "BlockingContext",
+    "Context",
+    "Message",
+    "Option",
+    "Prompt",
+    "QuestionTimedOut",
+    "StepFailed",
+    "agent",
+    "events",
+]
 
 _HOMES = {
+    "BlockingContext": "forebay.ports.agent",
     "Context": "forebay.ports.agent",
     "Message": "forebay.authoring",
+    "Option": "forebay.core.events",
+    "Prompt": "forebay.core.events",
+    "QuestionTimedOut": "forebay.core.errors",
+    "StepFailed": "forebay.core.errors",
     "agent": "forebay.authoring",
 }
 

@@ -10,7 +10,7 @@ import pydantic
 
 from forebay.core.errors import AgentLoadError, FieldProblem, InvalidInput
 from forebay.core.json import Json
-from forebay.ports.agent import Agent, Context, Style
+from forebay.ports.agent import Agent, BlockingContext, Context, Style
 
 _T = TypeVar("_T", bound=Callable[..., object])
 _MARK = "__forebay_agent__"
@@ -52,13 +52,13 @@ class FunctionAgent:
     description: str
     style: Style
     input_schema: Json
-    body: Callable[[Context, object], object]
+    body: Callable[[Context | BlockingContext, object], object]
     reader: Callable[[Json], object]
 
     def read_input(self, value: Json) -> object:
         return self.reader(value)
 
-    def call(self, ctx: Context, value: object) -> object:
+    def call(self, ctx: Context | BlockingContext, value: object) -> object:
         return self.body(ctx, value)
 
 
@@ -69,7 +69,7 @@ def make_agent(body: Callable[..., object], name: str, description: str = "") ->
     takes_context, parameters = _parameters(function, hints, is_method=inspect.isclass(body))
     reader, schema, spread = _input_of(name, hints, parameters)
 
-    def call(ctx: Context, value: object) -> object:
+    def call(ctx: Context | BlockingContext, value: object) -> object:
         target = cast(Callable[..., object], body().run) if inspect.isclass(body) else body  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
         before = (ctx,) if takes_context else ()
         if not parameters:
@@ -133,7 +133,8 @@ def _parameters(
 ) -> tuple[bool, list[inspect.Parameter]]:
     parameters = list(inspect.signature(function).parameters.values())[is_method:]
     takes_context = bool(parameters) and (
-        parameters[0].name in _CONTEXT_NAMES or hints.get(parameters[0].name) is Context
+        parameters[0].name in _CONTEXT_NAMES
+        or hints.get(parameters[0].name) in (Context, BlockingContext)
     )
     return takes_context, parameters[takes_context:]
 

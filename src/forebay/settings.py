@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any, TypeAlias, cast, get_args, get_type_hints
+from typing import Any, Literal, TextIO, TypeAlias, cast, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 from forebay.core.errors import SettingError
@@ -78,6 +78,35 @@ class Settings:
     )
     stop_seconds: float = _setting(
         10.0, "How long a stopping server waits for its runs and streams to end."
+    )
+    drain_seconds: float = _setting(
+        5.0, "How long a stopping worker lets its runs go on before it hands them back."
+    )
+    workers: int = _setting(1, "How many processes answer requests on the port.")
+    run_workers: int = _setting(
+        1,
+        "How many worker processes execute queued runs; 0: those that answer requests do it "
+        "themselves, as always with `memory:`.",
+    )
+    concurrency: int = _setting(200, "How many queued runs one process executes at the same time.")
+    max_attempts: int = _setting(
+        10, "After how many lost attempts in a row without anything new a run fails."
+    )
+    resume: bool = _setting(
+        True,
+        "Whether a run whose process is gone or stops goes on in another one; if not, it ends as "
+        "`server_lost` or `server_stopped`.",
+    )
+    silent_seconds: float = _setting(
+        15.0,
+        "After how long a child process that is stopped, or that says nothing and uses no CPU, is "
+        "killed and its runs go on elsewhere. One that uses CPU is busy and left alone.",
+    )
+    worker_memory_mb: int = _setting(
+        0, "How much memory (MiB, resident) a worker process may use before it is killed; 0: any."
+    )
+    worker_nice: int = _setting(
+        0, "How much worker processes yield the CPU to others: 0 not at all, 19 most (`nice`)."
     )
     log_level: str = _setting("info", "`debug`, `info`, `warning` or `error`.")
     log_format: str = _setting("auto", "`text`, `json`, or `auto`: text on a terminal.")
@@ -243,8 +272,50 @@ def _check(settings: Settings) -> None:
         raise SettingError(f"log_level={settings.log_level!r}: debug, info, warning or error.")
     if settings.log_format not in ("auto", "text", "json"):
         raise SettingError(f"log_format={settings.log_format!r}: auto, text or json.")
-    if settings.expiry_seconds < 60:
-        raise SettingError(f"expiry_seconds={settings.expiry_seconds}: at least 60.")
+    _check_numbers(settings)
+    if settings.workers > 1 and database(settings.db_url).engine == "memory":
+        raise SettingError(
+            f"workers={settings.workers}: processes cannot share a database in memory. "
+            "Use a file: --db ./forebay.db"
+        )
+
+
+_LEAST = {
+    "expiry_seconds": 60,
+    "workers": 1,
+    "run_workers": 0,
+    "concurrency": 1,
+    "max_attempts": 1,
+    "silent_seconds": 3,
+    "drain_seconds": 0,
+    "stop_seconds": 0,
+    "worker_memory_mb": 0,
+    "worker_nice": 0,
+}
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name, least in _LEAST.items():
+        value: int | float = getattr(settings, name)
+        if not value >= least:  # NaN is no number of seconds either
+            raise SettingError(f"{name}={value}: at least {least}.")
+    if settings.worker_nice > 19:
+        raise SettingError(f"worker_nice={settings.worker_nice}: at most 19.")
+
+
+# --- what settings mean -------------------------------------------------------------------------
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on this address."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def log_form(settings: Settings, out: TextIO) -> Literal["text", "json"]:
+    """How log lines are written to this stream."""
+    if settings.log_format == "auto":
+        return "text" if out.isatty() else "json"
+    return "json" if settings.log_format == "json" else "text"
 
 
 # --- databases ----------------------------------------------------------------------------------
@@ -280,3 +351,11 @@ def _database_path(text: str) -> Path:
     if not text:
         raise SettingError("db_url: the name of the file is missing.")
     return Path(text).expanduser().absolute()
+
+
+def database_name(settings: Settings) -> str:
+    """The database, so that it can be found again."""
+    where = database(settings.db_url)
+    if where.path is not None:
+        return str(where.path)
+    return without_password(where.url) if where.url else "in memory: nothing is kept"

@@ -162,6 +162,26 @@ class Process:
             self._lines.put(line.rstrip("\n"))
 
 
+def children_of(process: Process, role: str = "") -> list[int]:
+    """The processes that it has started and that still run: those of a role, or all."""
+    told = subprocess.run(
+        ["ps", "-axwwo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    found: list[int] = []
+    for line in told.splitlines():
+        pid, parent, state, arguments = line.split(None, 3)
+        mine = int(parent) == process.pid and not state.startswith("Z")
+        if mine and f"--as-child {role}" in arguments:
+            found.append(int(pid))
+    return sorted(found)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this process runs, or is stopped."""
+    told = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return told.stdout.strip()[:1] not in ("", "Z")
+
+
 class Server:
     """A server that has said where it is."""
 
@@ -173,6 +193,16 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    @property
+    def api(self) -> list[int]:
+        """The processes that answer requests."""
+        return children_of(self.process, "api")
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that execute queued runs."""
+        return children_of(self.process, "worker")
 
     @property
     def commands(self) -> list[str]:

@@ -8,7 +8,7 @@ import asyncio
 import sys
 from contextlib import aclosing
 
-from forebay.app import open_storage
+from forebay.app.database import open_storage
 from forebay.core.clock import SystemClock
 from forebay.core.ids import RunNumber, parse_run_id
 from forebay.runs.follow import Follower

@@ -6,9 +6,18 @@ import pytest
 
 from forebay.core.ids import RunNumber
 from forebay.ports.store import Admitted
-from forebay.storage.postgres.doorbell import read_ring, rings
+from forebay.storage.postgres.doorbell import Ring, read_ring, rings
 from forebay.testing.following import HeardRuns, Process
-from forebay.testing.runs import admission, admit, chunks, new_run, success
+from forebay.testing.runs import (
+    a_lease,
+    admission,
+    admit,
+    chunks,
+    new_run,
+    queued_run,
+    requeue,
+    success,
+)
 from tests.support.waiting import until
 
 from .databases import PostgresDatabase
@@ -47,6 +56,46 @@ async def test_rings_arrive_long_before_the_safety_poll(
 
     # Forty rings one after the other: a poll each would have taken longer than a test may.
     assert heard.told == {number: 42}
+
+
+async def test_rings_for_queued_runs_arrive_long_before_the_safety_poll(
+    postgres_database: PostgresDatabase,
+) -> None:
+    here, there = await postgres_database.open(), await postgres_database.open()
+    heard = HeardRuns()
+    heard.takes_runs = True
+    here.listen(heard)
+    await _hears(here.hears)
+
+    # Forty rings one after the other: a poll each would have taken longer than a test may.
+    for _ in range(20):
+        times = heard.times_queued
+        await there.write([admission(queued_run())])
+        await heard.heard_of_queue(times + 1)
+        (run,) = await here.lease(a_lease())
+        assert run.number is not None
+        times = heard.times_queued
+        await there.write([requeue(run.number, run.last + 1)])
+        await heard.heard_of_queue(times + 1)
+        assert len(await here.lease(a_lease())) == 1
+
+
+async def test_whoever_takes_runs_is_not_told_of_every_ring(
+    postgres_database: PostgresDatabase,
+) -> None:
+    here, there = await postgres_database.open(), await postgres_database.open()
+    heard = HeardRuns()
+    heard.takes_runs = True
+    here.listen(heard)
+    await _hears(here.hears)
+    number = await admit(there)
+    heard.waits_for[number] = 2
+
+    for last in range(3, 43):
+        await there.write([chunks(number, last, "x")])
+        await heard.heard(number, last)
+
+    assert heard.times_queued <= 5  # when it began to listen, and by a safety poll
 
 
 async def test_a_process_is_not_told_of_what_it_has_written_itself(
@@ -203,4 +252,16 @@ def test_too_many_runs_for_rings_are_one_ring() -> None:
 
     (payload,) = rings("a name", moved)
 
-    assert read_ring(payload) == ("a name", None, False)
+    assert read_ring(payload) == Ring("a name", None, queued=True)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2_000])
+def test_a_ring_says_that_there_are_queued_runs(count: int) -> None:
+    moved = {RunNumber(10**12 + at): 10**6 + at for at in range(count)}
+
+    payloads = rings("a name", moved, queued=True)
+
+    assert all(len(payload) < 8_000 for payload in payloads)
+    read = [read_ring(payload) for payload in payloads]
+    assert [ring.queued for ring in read] == [True] + [False] * (len(read) - 1)
+    assert {number: last for ring in read for number, last in (ring.runs or {}).items()} == moved

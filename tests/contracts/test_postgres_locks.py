@@ -10,6 +10,7 @@ from forebay.core.clock import Millis
 from forebay.core.errors import Invalid, RunFinished, RunNotFound, StaleAttempt
 from forebay.core.ids import RunNumber
 from forebay.ports.store import Admitted, Append, Appended, Outcome, RunQuery, Write
+from forebay.storage.postgres import leasing
 from forebay.storage.postgres.connection import Connection, connect, execute
 from forebay.storage.postgres.storage import PostgresStorage
 from forebay.storage.postgres.writing import write_batch
@@ -17,13 +18,16 @@ from forebay.testing.following import Process
 from forebay.testing.runs import (
     HOLDER,
     NOW,
+    a_lease,
     admission,
     admit,
+    admit_all,
     cancel,
     chunks,
     key,
     loss,
     new_run,
+    queued_run,
     success,
     write,
     written,
@@ -173,6 +177,58 @@ async def test_a_batch_sent_again_while_its_first_try_is_under_way_stands_once(
     assert await again == first
     assert len(await storage.read(number)) == 4
     assert len(await storage.list(RunQuery("default"))) == 3
+
+
+async def test_a_lease_leaves_to_others_what_they_have_locked(
+    postgres_database: PostgresDatabase, storage: PostgresStorage
+) -> None:
+    runs = [queued_run(agent=name) for name in "aaab"]
+    first, _, third, fourth = await admit_all(storage, *runs)
+
+    async with transaction(postgres_database) as other:
+        await write_batch(other, [cancel(first, 2), cancel(third, 2)])
+        leased = await storage.lease(a_lease(agents=["a", "b"]))
+        assert [run.id for run in leased] == [runs[1].id, runs[3].id]
+        assert await storage.lease(a_lease(agents=["a", "b"])) == []
+
+    leased = await storage.lease(a_lease(agents=["a", "b"]))
+    assert [(run.number, run.last) for run in leased] == [(first, 3), (third, 3)]
+    assert fourth not in {run.number for run in leased}
+
+
+async def test_a_lease_locks_no_more_than_it_takes(
+    postgres_database: PostgresDatabase, storage: PostgresStorage
+) -> None:
+    await admit_all(storage, *(queued_run(agent=name) for name in "abababab"))
+    lease = a_lease(agents=["a", "b"], limit=2)
+
+    async with transaction(postgres_database) as other:
+        taken = await leasing.lease(other, lease)
+        others = await storage.lease(lease)
+
+    assert len({run.id for run in [*taken, *others]}) == 4
+    assert len(await storage.lease(a_lease(agents=["a", "b"]))) == 4
+
+
+async def test_what_waited_for_a_lease_is_written_after_it(
+    postgres_database: PostgresDatabase, storage: PostgresStorage
+) -> None:
+    run = queued_run()
+    number = await admit(storage, admission(run))
+
+    async with transaction(postgres_database) as other:
+        assert len(await leasing.lease(other, a_lease())) == 1
+        ending = asyncio.create_task(write(storage, loss(number, 2)))
+        cancelling = asyncio.create_task(write(storage, cancel(number, 2)))
+        await blocked(postgres_database)
+
+    assert isinstance(await ending, StaleAttempt)
+    assert await cancelling == Appended(3)
+    assert [entry.type for entry in await storage.read(number)] == [
+        "run.submitted",
+        "run.started",
+        "run.cancel_requested",
+    ]
 
 
 # --- late commits -------------------------------------------------------------------------------

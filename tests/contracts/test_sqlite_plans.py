@@ -10,12 +10,26 @@ import pytest
 
 from forebay.ports.store import RunQuery
 from forebay.storage.sqlite.storage import SqliteStorage
-from forebay.testing.runs import HOLDER, NOW, admission, admit, chunks, kept, key, success, written
+from forebay.testing.runs import (
+    HOLDER,
+    NOW,
+    a_lease,
+    admission,
+    admit,
+    answer,
+    chunks,
+    kept,
+    key,
+    queued_run,
+    success,
+    wait,
+    written,
+)
 
 from .test_sqlite import SqliteFile
 
 _IN_ORDER = "SCAN run USING INDEX sqlite_autoindex_run_1"  # a page of runs, until it is full
-_NO_TABLE = re.compile("^SCAN (append|CONSTANT ROW|.* VALUES CLAUSE)")
+_NO_TABLE = re.compile("^SCAN (append|name VIRTUAL TABLE|CONSTANT ROW|.* VALUES CLAUSE)")
 
 
 @pytest.fixture
@@ -51,6 +65,15 @@ async def test_no_statement_reads_a_whole_table(statements: dict[str, Any], tmp_
     await storage.read_object(number, "none")
     await storage.renew(HOLDER, 1)
     await storage.lost(10)
+    await storage.held(HOLDER, 10)
+    await storage.due(NOW, 10)
+    await storage.last_attempt_that_spoke(number)
+    queued = await admit(storage, admission(queued_run()))
+    storage._looker.has_queued()  # pyright: ignore[reportPrivateUsage] -- where runs are taken
+    await storage.lease(a_lease())
+    await written(storage, wait(queued, 3))
+    await written(storage, answer(queued, 5))
+    assert await storage.lease(a_lease(agents=["another"])) == []
     await file.write_silently([success(number, 5)])
     storage._looker.moved(0)  # pyright: ignore[reportPrivateUsage] -- a ring, or the safety poll
     await storage.expire(NOW, 10)
@@ -69,3 +92,4 @@ async def test_no_statement_reads_a_whole_table(statements: dict[str, Any], tmp_
 
     assert {step for _, step in scans} == {_IN_ORDER}, scans
     assert any("FROM event NOT INDEXED" in sql for sql in statements), "the look was seen"
+    assert any("RETURNING" in sql for sql in statements), "a lease was seen"

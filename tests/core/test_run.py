@@ -11,23 +11,38 @@ from forebay.core.clock import Millis
 from forebay.core.events import (
     TYPES,
     CancelRequested,
+    CodeChanged,
     Event,
+    JournalDiverged,
     ModelFinished,
     OutputChunk,
+    OutputRestarted,
     OutputValue,
+    Prompt,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
     RunFailed,
     RunInterrupted,
+    RunRequeued,
     RunStarted,
     RunSubmitted,
     RunSucceeded,
+    RunWaiting,
     SourceCited,
+    StepFailed,
+    StepFinished,
+    StepRestarted,
+    StepStarted,
     Usage,
+    ValueDrawn,
 )
 from forebay.core.ids import new_run_id
 from forebay.core.json import Json
 from forebay.core.run import (
     FINISHED,
     UNFINISHED,
+    Closed,
     Failure,
     Fold,
     Move,
@@ -42,31 +57,50 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 SUBMITTED = RunSubmitted("echo", "hi", "native")
 STARTED = RunStarted("inline", "here")
+REQUEUED = RunRequeued("handed_back", "the process was stopped")
+WAITING = RunWaiting(["q1"])
 CANCEL = CancelRequested("ada")
+ASKED = QuestionAsked("q1", Prompt("Which city?"))
+ANSWERED = QuestionAnswered("q1", "Oslo", "ada")
+EXPIRED = QuestionExpired("q1")
 SUCCEEDED = RunSucceeded()
 FAILED = RunFailed("agent_error", "broken", "KeyError", "…")
 INTERRUPTED = RunInterrupted("cancelled", "cancelled by ada")
 SAID = OutputChunk("x")
 
+MOVING = (
+    SUBMITTED, STARTED, REQUEUED, WAITING, CANCEL, ANSWERED, EXPIRED, SUCCEEDED, FAILED,
+    INTERRUPTED,
+)  # fmt: skip
+
+WOKEN: dict[Status, Status] = {
+    "submitted": "submitted",
+    "running": "running",
+    "waiting": "submitted",
+}
+
 TABLE: dict[type[Event], dict[Status, Status]] = {
     RunSubmitted: {},
     RunStarted: {"submitted": "running"},
-    CancelRequested: {"submitted": "submitted", "running": "running"},
+    RunRequeued: {"running": "submitted"},
+    RunWaiting: {"running": "waiting"},
+    CancelRequested: {"submitted": "submitted", "running": "running", "waiting": "waiting"},
+    QuestionAnswered: WOKEN,
+    QuestionExpired: WOKEN,
     RunSucceeded: {"running": "success"},
-    RunFailed: {"submitted": "failure", "running": "failure"},
-    RunInterrupted: {"submitted": "interrupted", "running": "interrupted"},
+    RunFailed: dict.fromkeys(UNFINISHED, "failure"),
+    RunInterrupted: dict.fromkeys(UNFINISHED, "interrupted"),
 }
 """From which status each event leads where. Every other event may be said while running."""
 
 
 def example(kind: type[Event]) -> Event:
-    known = (SUBMITTED, STARTED, CANCEL, SUCCEEDED, FAILED, INTERRUPTED)
-    return next((event for event in known if type(event) is kind), SAID)
+    return next((event for event in MOVING if type(event) is kind), SAID)
 
 
 def leads(move: Move, status: Status) -> Status | None:
     """Where a move leads from a status; None if it may not be made there."""
-    return (move.leads_to or status) if status in move.allowed else None
+    return move.after(status) if status in move.allowed else None
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -95,10 +129,7 @@ def step_by_step(several: list[Event], status: Status) -> Status | None:
     return found
 
 
-@given(
-    st.lists(st.sampled_from([STARTED, CANCEL, SUCCEEDED, FAILED, INTERRUPTED, SAID]), max_size=5),
-    st.sampled_from(STATUSES),
-)
+@given(st.lists(st.sampled_from([*MOVING, SAID]), max_size=5), st.sampled_from(STATUSES))
 def test_events_in_a_row_do_what_they_do_one_by_one(several: list[Event], status: Status):
     if several:
         assert leads(move_of(several), status) == step_by_step(several, status)
@@ -106,6 +137,17 @@ def test_events_in_a_row_do_what_they_do_one_by_one(several: list[Event], status
 
 def test_a_whole_short_run_in_one_move():
     assert move_of([STARTED, SAID, SUCCEEDED]) == Move(frozenset({"submitted"}), "success")
+
+
+def test_an_answer_wakes_a_run_that_waits_and_moves_no_other():
+    assert move_of([ANSWERED]) == Move(UNFINISHED, wakes=True)
+    assert move_of([WAITING, ANSWERED]) == Move(frozenset({"running"}), "submitted")
+    assert move_of([EXPIRED, STARTED]) == Move(frozenset({"submitted", "waiting"}), "running")
+
+
+def test_a_waiting_run_is_not_started_before_it_was_woken():
+    assert not move_of([WAITING, STARTED]).allowed
+    assert not move_of([WAITING, SAID]).allowed
 
 
 def test_a_row_that_cannot_be_is_allowed_nowhere():
@@ -198,6 +240,14 @@ def test_a_failure_is_told_with_all_that_is_known():
     [
         ([], "running"),
         ([CANCEL], "running"),
+        ([REQUEUED], "submitted"),
+        ([REQUEUED, STARTED], "running"),
+        ([ASKED], "running"),
+        ([ASKED, ANSWERED], "running"),
+        ([ASKED, WAITING], "waiting"),
+        ([ASKED, WAITING, CANCEL, INTERRUPTED], "interrupted"),
+        ([ASKED, WAITING, ANSWERED], "submitted"),
+        ([ASKED, WAITING, EXPIRED, STARTED], "running"),
         ([CANCEL, INTERRUPTED], "interrupted"),
         ([SAID, SUCCEEDED], "success"),
         ([FAILED], "failure"),
@@ -220,6 +270,116 @@ def test_the_submission_is_remembered():
 
 def test_what_is_no_answer_adds_nothing_to_it():
     assert folded(SourceCited("https://example.org/"), SUCCEEDED).output == ""
+
+
+# --- questions ----------------------------------------------------------------------------------
+
+
+def test_a_question_is_open_until_it_is_answered_or_its_time_is_up():
+    assert folded(ASKED, WAITING).questions == {"q1": ASKED}
+    assert folded(ASKED, ANSWERED).questions == {}
+    assert folded(ASKED, EXPIRED).questions == {}
+
+
+def test_what_closed_a_question_is_remembered():
+    assert folded(ASKED, WAITING, ANSWERED).closed == {"q1": Closed(ASKED, ANSWERED)}
+    assert folded(ASKED, EXPIRED, SUCCEEDED).closed == {"q1": Closed(ASKED, EXPIRED)}
+
+
+def test_of_two_answers_the_first_one_counts():
+    late = QuestionAnswered("q1", "Rome", "bob")
+    for first in (ANSWERED, EXPIRED):
+        assert folded(ASKED, first, late, EXPIRED).closed["q1"] == Closed(ASKED, first)
+
+
+def test_an_answer_to_nothing_closes_nothing():
+    fold = folded(ANSWERED)
+    assert (fold.questions, fold.closed) == ({}, {})
+
+
+def test_several_questions_may_be_open():
+    other = QuestionAsked("q2", Prompt("And when?"))
+    assert folded(ASKED, other).questions == {"q1": ASKED, "q2": other}
+    assert folded(ASKED, other, ANSWERED).questions == {"q2": other}
+
+
+# --- what is void -------------------------------------------------------------------------------
+
+
+def said(text: str, within: str | None = None) -> OutputChunk:
+    return OutputChunk(text, within=within)
+
+
+def step(name: str, within: str | None = None) -> StepStarted:
+    return StepStarted(name, name, within=within)
+
+
+def test_what_a_restarted_step_had_said_is_void():
+    fold = folded(
+        said("a "), step("s"), said("half ", "s"), StepRestarted("s"), said("whole ", "s"),
+        StepFinished("s"), said("b"), SUCCEEDED,
+    )  # fmt: skip
+    assert fold.output == "a whole b"
+
+
+def test_a_restarted_step_voids_what_the_steps_inside_it_had_said():
+    inside = [step("outer"), step("inner", "outer"), step("deep", "inner"), said("lost ", "deep")]
+    assert folded(*inside, StepRestarted("outer"), said("kept", "outer")).output == "kept"
+    assert folded(*inside, StepRestarted("inner")).output is None
+    assert folded(*inside, StepRestarted("deep")).output is None
+
+
+def test_a_restarted_step_leaves_other_steps_alone():
+    log = [step("a"), step("b"), step("in b", "b"), said("1 ", "a"), said("2 ", "b"), said("3")]
+    assert folded(*log, StepRestarted("in b")).output == "1 2 3"
+    assert folded(*log, StepRestarted("b")).output == "1 3"
+    assert folded(*log, StepRestarted("a")).output == "2 3"
+
+
+def test_what_a_failed_step_had_said_holds_until_the_step_is_restarted():
+    log = [step("s"), said("half ", "s"), StepFailed("s", "TimeoutError", "slow", final=False)]
+    assert folded(*log).output == "half "
+    assert folded(*log, StepRestarted("s"), step("s"), said("whole", "s")).output == "whole"
+
+
+def test_restarted_output_is_void_after_the_last_entry_that_holds():
+    log = [said("1 "), said("2 "), said("3 ")]  # entries 3, 4 and 5
+    assert folded(*log, OutputRestarted(3), said("two")).output == "1 two"
+    assert folded(*log, OutputRestarted(2)).output is None
+    assert folded(*log, OutputRestarted(5), said("4")).output == "1 2 3 4"
+
+
+def test_restarted_output_is_void_in_its_own_scope_only():
+    log = [said("1 "), step("s"), said("2 ", "s"), said("3 ")]
+    assert folded(*log, OutputRestarted(2)).output == "2 "
+    assert folded(*log, OutputRestarted(2, within="s")).output == "1 3 "
+    assert folded(*log, OutputRestarted(2, within="other")).output == "1 2 3 "
+
+
+def test_values_are_voided_as_texts_are():
+    fold = folded(
+        value(1), step("s"), OutputValue(2, within="s"), StepRestarted("s"),
+        OutputValue(3, within="s"), value(4), OutputRestarted(7), value(5),
+    )  # fmt: skip
+    assert fold.output == [1, 3, 5]
+
+
+def test_what_a_voided_model_call_consumed_is_consumed_all_the_same():
+    log = [step("s"), ModelFinished("m", Usage(1, 2), within="s"), StepRestarted("s")]
+    assert folded(*log, ModelFinished("m", Usage(1, 2), within="s")).usage == Usage(2, 4)
+
+
+def test_what_stands_in_the_journal_is_no_answer():
+    journal = [
+        step("s"), StepFinished("s", "result"), ValueDrawn("v", "random", 0.5), ASKED, ANSWERED,
+        CodeChanged("a", "b"), JournalDiverged(["t"]), SUCCEEDED,
+    ]  # fmt: skip
+    assert folded(*journal).output == ""
+
+
+def test_a_fold_knows_how_far_it_is():
+    assert Fold().last == 0
+    assert folded(SAID, SAID).last == 4
 
 
 @given(st.lists(events, max_size=6))

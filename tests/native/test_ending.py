@@ -68,10 +68,10 @@ async def test_a_background_run_can_be_cancelled():
 
 
 @DURABLE
-async def test_a_run_can_be_cancelled_before_it_has_begun(durable: bool):
+async def test_a_run_can_be_ended_before_it_has_begun(durable: bool):
     """The answer has begun, and the agent has not had its first turn yet."""
     gated = Gated()
-    async with serving(gated.agent) as server:
+    async with serving(gated.agent, resume=False) as server:
         stream = server.begin("word", durable=durable, mode="stream")
 
         def stop() -> None:

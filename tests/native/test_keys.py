@@ -67,7 +67,7 @@ async def test_the_same_request_joins_a_run_that_has_ended(mode: str):
                 assert again.status == 200
                 assert again.json() == first.json()
             case _:
-                assert again.status == 202
+                assert again.status == 200
                 assert again.json()["status"] == "success"
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvicorn
 
-from forebay.app import Application
+from forebay.app.application import Application
 from forebay.cli.joining import JoiningProtocol
 from forebay.core.clock import SystemClock
 from forebay.core.codec import encode_json

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from forebay.app import Application
+from forebay.app.application import Application
 from forebay.core.errors import DatabaseUnavailable, DiskFull, MigrationNeeded, NewerSchema
 from forebay.ports.store import RunQuery
 from forebay.settings import Settings
@@ -214,11 +214,11 @@ async def test_every_answer_is_counted_those_that_came_late_too():
     ("mode", "durable"),
     [("wait", True), ("wait", False), ("stream", True), ("stream", False), ("background", True)],
 )
-async def test_stopping_ends_every_run_as_interrupted(mode: str, durable: bool):
+async def test_where_runs_are_not_resumed_stopping_ends_them(mode: str, durable: bool):
     gated = Gated()
     clock = ManualClock()
     storage = MemoryStorage(clock)
-    async with serving(gated.agent, storage=storage, clock=clock) as server:
+    async with serving(gated.agent, storage=storage, clock=clock, resume=False) as server:
         waiting = server.begin("word", mode=mode, durable=durable)
         await gated.gate.reached()
         server.app.stop()
@@ -237,7 +237,63 @@ async def test_stopping_ends_every_run_as_interrupted(mode: str, durable: bool):
 
 
 @pytest.mark.parametrize("mode", ["wait", "stream", "background"])
-async def test_a_run_that_is_admitted_while_the_server_stops_is_ended_too(mode: str):
+async def test_stopping_hands_a_durable_run_back(mode: str):
+    gated = Gated()
+    clock = ManualClock()
+    storage = MemoryStorage(clock)
+    async with serving(gated.agent, storage=storage, clock=clock) as server:
+        waiting = server.begin("word", mode=mode, durable=True)
+        await gated.gate.reached()
+        server.app.stop()
+        await waiting.until_over()
+        if mode == "wait":
+            assert (waiting.status, waiting.json()["status"]) == (202, "submitted")
+        if mode == "stream":
+            told = [frame.event for frame in waiting.events[-2:]]
+            assert told == ["run.requeued", "server.stopping"]
+            assert waiting.events[-1].id is None
+    (run,) = await storage.list(RunQuery(tenant="default"))
+    assert (run.status, run.reason, run.holder) == ("submitted", None, None)
+    *_, last = await storage.read(run.number or pytest.fail("no number"))
+    assert (last.type, last.attempt) == ("run.requeued", 1)
+
+
+async def test_stopping_ends_a_light_run():
+    gated = Gated()
+    async with serving(gated.agent) as server:
+        waiting = server.begin("word")
+        await gated.gate.reached()
+        server.app.stop()
+        await waiting.until_over()
+        assert (waiting.status, waiting.json()["reason"]) == (200, "server_stopped")
+
+
+async def test_the_next_server_goes_on_with_what_the_one_before_left():
+    gated = Gated()
+    clock = ManualClock()
+    storage = MemoryStorage(clock)
+    async with serving(gated.agent, storage=storage, clock=clock) as server:
+        stream = server.begin("word", mode="stream")
+        await stream.until(lambda got: len(got.events) == 3)
+        run = stream.headers["x-run-id"]
+    gated.gate.open()
+    async with serving(gated.agent, storage=storage, clock=clock) as server:
+        shown = await server.ended(run)
+        assert (shown["status"], shown["output"]) == ("success", "word before after")
+        assert (shown["attempt"], gated.calls) == (2, 2)
+        assert [(entry["type"], entry["attempt"]) for entry in await server.entries(run)] == [
+            ("run.submitted", 1),
+            ("run.started", 1),
+            ("output.chunk", 1),
+            ("run.requeued", 1),
+            ("run.started", 2),
+            ("output.chunk", 2),
+            ("run.succeeded", 2),
+        ]
+
+
+@pytest.mark.parametrize("mode", ["wait", "stream", "background"])
+async def test_a_run_that_is_admitted_while_the_server_stops_is_left_for_the_next(mode: str):
     gated = Gated()
     clock = ManualClock()
     storage = FaultyStorage(MemoryStorage(clock))
@@ -250,7 +306,7 @@ async def test_a_run_that_is_admitted_while_the_server_stops_is_ended_too(mode: 
         await waiting.until_over()
         await until(lambda: server.app.runs.under_way == 0)
         (run,) = await storage.list(RunQuery(tenant="default"))
-        assert (run.status, run.reason) == ("interrupted", "server_stopped")
+        assert (run.status, run.reason) == ("submitted", None)
     assert gated.calls == 0
 
 

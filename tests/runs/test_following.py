@@ -48,6 +48,14 @@ class Rings:
     def interested(self) -> bool:
         return True
 
+    @property
+    def takes_runs(self) -> bool:
+        return self.listener is not None and self.listener.takes_runs
+
+    def queued(self) -> None:
+        if self.listener:
+            self.listener.queued()
+
     def add(self, listener: Listener) -> None:
         self.listener = listener
 

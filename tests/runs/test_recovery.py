@@ -1,7 +1,11 @@
-"""Leases and sweeps: the runs of servers that are gone end, those of servers that live do not."""
+"""Leases and sweeps: the runs of servers that are gone end, those of servers that live do not.
+
+Nothing is resumed here, so that each loss can be seen; test_resume.py is about going on.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -10,11 +14,14 @@ from forebay.ports.store import RunQuery
 from forebay.storage.memory import MemoryStorage
 from forebay.testing.clock import ManualClock
 from tests.support.agents import Gated
-from tests.support.server import Server, serving
+from tests.support.server import Server
+from tests.support.server import serving as serving_any
 from tests.support.storage import Audience, Fault, FaultyStorage
 from tests.support.waiting import pass_time, settle, until
 
 BOUND = 15.0
+
+serving = partial(serving_any, resume=False)
 
 
 class Place:

@@ -3,9 +3,10 @@
 from typing import Any, Literal
 
 from forebay.core.errors import ForebayError
+from forebay.core.gate import Gate
 from forebay.dialects.native.errors import problem_response
 from forebay.http.asgi import Receive, Send
-from forebay.http.edge import Edge, Gate
+from forebay.http.edge import Edge
 from forebay.http.origin import OriginPolicy
 from forebay.http.request import Request
 from forebay.http.response import Response

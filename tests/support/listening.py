@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 
-from forebay.app import Application
+from forebay.app.application import Application
 from forebay.settings import Settings
 
 from .asgi import PATIENCE_SECONDS

@@ -10,7 +10,7 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
-from forebay.app import Application
+from forebay.app.application import Application
 from forebay.core.clock import Clock
 from forebay.ports.storage import Storage
 from forebay.settings import Settings

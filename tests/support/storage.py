@@ -12,7 +12,7 @@ from forebay.core.paging import PAGE_ENTRIES
 from forebay.core.run import Run
 from forebay.ports.log import Listener
 from forebay.ports.storage import Storage, StorageStats
-from forebay.ports.store import Outcome, RunQuery, Write
+from forebay.ports.store import Lease, Outcome, RunQuery, Write
 
 
 class Fault(NamedTuple):
@@ -114,9 +114,25 @@ class FaultyStorage:
         self._check()
         return await self._storage.renew(holder, seconds)
 
+    async def lease(self, lease: Lease) -> Sequence[Run]:
+        self._check()
+        return await self._storage.lease(lease)
+
     async def lost(self, limit: int) -> Sequence[Run]:
         self._check()
         return await self._storage.lost(limit)
+
+    async def held(self, holder: str, limit: int) -> Sequence[Run]:
+        self._check()
+        return await self._storage.held(holder, limit)
+
+    async def due(self, now: Millis, limit: int) -> Sequence[Run]:
+        self._check()
+        return await self._storage.due(now, limit)
+
+    async def last_attempt_that_spoke(self, run: RunNumber) -> int:
+        self._check()
+        return await self._storage.last_attempt_that_spoke(run)
 
     async def delete(self, run: RunId) -> bool:
         self._check()
@@ -176,6 +192,14 @@ class Audience:
 
     def followed(self) -> Mapping[RunNumber, int]:
         return {run: last for each in self._listeners for run, last in each.followed().items()}
+
+    @property
+    def takes_runs(self) -> bool:
+        return any(listener.takes_runs for listener in self._listeners)
+
+    def queued(self) -> None:
+        for listener in self._listeners:
+            listener.queued()
 
     def moved(self, runs: Mapping[RunNumber, int]) -> None:
         for listener in self._listeners:

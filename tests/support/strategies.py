@@ -33,6 +33,7 @@ millis = st.integers(0, 2**47).map(Millis)
 
 _PLAIN: dict[type[inspect.Type], st.SearchStrategy[object]] = {
     inspect.AnyType: cast(st.SearchStrategy[object], jsons),
+    inspect.BoolType: st.booleans(),
     inspect.StrType: texts,
     inspect.IntType: st.integers(0, 2**53),
     inspect.FloatType: st.floats(0.001, 1e9),

@@ -1,25 +1,16 @@
 """The composition root: settings in, application out. The only file that names concrete classes."""
 
 import asyncio
-import os
-import secrets
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import metadata
-from typing import Literal, TextIO
+from typing import TextIO
 
 from forebay.access.callers import Callers
-from forebay.builtins.agents.echo import make_echo
-from forebay.control.agents import Agents
-from forebay.control.sources import load_source
-from forebay.core.clock import Clock, SystemClock, boot_id
+from forebay.core.clock import Clock, SystemClock
 from forebay.core.errors import (
-    DatabaseUnavailable,
-    Full,
     MigrationNeeded,
     NoDefaultAgent,
     StartError,
-    Starting,
     TokenRequired,
 )
 from forebay.desk.desk import Desk
@@ -28,23 +19,17 @@ from forebay.dialects.native.docs import DocsRoutes, docs_routes
 from forebay.dialects.native.errors import problem_response
 from forebay.dialects.native.runs import RunRoutes, run_routes
 from forebay.dialects.native.server import Metric, Readiness, ServerRoutes, server_routes
-from forebay.executors.inline import InlineExecutor
 from forebay.http.asgi import Receive, Send
-from forebay.http.edge import Edge, Gate
+from forebay.http.edge import Edge
 from forebay.http.origin import OriginPolicy
 from forebay.http.request import Request
 from forebay.http.routing import Route, Router
 from forebay.http.sse import Streams
-from forebay.ports.agent import Agent
 from forebay.ports.storage import Storage
-from forebay.runs.execute import Execution
-from forebay.runs.lines import RunLines
-from forebay.runs.recover import Recovery
 from forebay.runs.retention import Retention
-from forebay.runs.service import Runs
-from forebay.settings import Settings
+from forebay.settings import Settings, is_loopback
 
-from .database import open_storage
+from .engine import Duties, Engine
 from .metrics import metrics
 
 VERSION = metadata.version("forebay")
@@ -53,13 +38,8 @@ _AGENT_THREADS = 64
 _OPEN_RETRY_SECONDS = 1.0
 _PING_SECONDS = 1.0
 _LAST_ENTRIES_SECONDS = 0.2
+_OPENING_SECONDS = 1.0
 _FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-real-ip")
-
-
-def load_agents(settings: Settings, clock: Clock) -> Agents:
-    """The agents that the settings name, and the built-in ones. Raises AgentLoadError."""
-    own: list[Agent] = [agent for source in settings.agents for agent in load_source(source)]
-    return Agents(own, [make_echo(clock)], settings.default_agent)
 
 
 class Application:
@@ -68,6 +48,7 @@ class Application:
     def __init__(
         self,
         settings: Settings,
+        duties: Duties = Duties(),  # noqa: B008 -- it cannot be changed
         *,
         clock: Clock | None = None,
         storage: Storage | None = None,
@@ -75,27 +56,15 @@ class Application:
     ) -> None:
         clock = clock or SystemClock()
         self.settings = settings
-        self.storage = storage or open_storage(settings, clock)
-        self.agents = load_agents(settings, clock)
-        self.gate = Gate()
-        self.fatal: StartError | MigrationNeeded | None = None
-        self.settled = asyncio.Event()
-        """The database is open, or it is known that it never will be (`fatal`)."""
         self.stopped = asyncio.Event()
+        self._live_workers: int | None = None
         self._clock = clock
-        holder = f"{boot_id()}/{os.getpid()}/{secrets.token_hex(4)}"
-        self._threads = ThreadPoolExecutor(_AGENT_THREADS, "forebay-agent")
-        self._lines = RunLines(log_to or sys.stderr, log_form(settings, log_to or sys.stderr))
-        self.runs = Runs(
-            self.storage,
-            InlineExecutor(),
-            Execution(clock, self._threads, settings.dev),
-            clock=clock,
-            holder=holder,
-            keep_light=settings.keep_light_runs,
-            on_end=self._lines.ended if settings.log_level in ("debug", "info") else None,
-        )
-        self._recovery = Recovery(self.runs, self.storage, clock, holder)
+        self._engine = Engine(settings, clock, duties, storage=storage, log_to=log_to)
+        self.storage = self._engine.storage
+        self.agents = self._engine.agents
+        self.gate = self._engine.gate
+        self.settled = self._engine.settled
+        self.runs = self._engine.runs
         self._retention = Retention(self.storage, clock)
         self.streams = Streams(clock)
         self.desk = Desk(Callers(), self.agents, self.runs, clock)
@@ -114,7 +83,7 @@ class Application:
             guard=self._guard,
             lifespan=self._lifespan,
         )
-        self._watching: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[None] | None = None
 
     def _routes(self) -> list[Route]:
         server = ServerRoutes(self.readiness, self._metrics)
@@ -128,24 +97,26 @@ class Application:
 
     # --- its life -------------------------------------------------------------------------------
 
+    @property
+    def fatal(self) -> StartError | MigrationNeeded | None:
+        """Why the database will never be open."""
+        return self._engine.fatal
+
     def start(self) -> None:
         """Begin to open what is heavy; until it is open, most routes answer 503."""
-        self._watching = asyncio.create_task(self._watch(), name="database-watch")
+        self._engine.start()
+        self._opening = asyncio.create_task(self._open(), name="open")
 
     async def aclose(self) -> None:
         """End what is under way, write everything down, let go."""
         self.stop()
-        if self._watching:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        if self.gate.closed_by is None or not isinstance(self.gate.closed_by, Starting):
-            await self._retention.aclose()
-            await self._recovery.aclose()
-            await self.runs.aclose()
-            await self.streams.aclose()
-        await self.storage.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self._lines.flush()
+        if self._opening:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        await self._retention.aclose()
+        await self._engine.end_runs()
+        await self.streams.aclose()
+        await self._engine.aclose()
 
     def stop(self) -> None:
         """Take no more runs; end those under way, then the streams that are still open."""
@@ -157,53 +128,28 @@ class Application:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self.start()
+        # Who comes meanwhile waits in the queue of the socket, which is kinder than a refusal.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OPENING_SECONDS):
+                await self.settled.wait()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.aclose()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _watch(self) -> None:
-        try:
-            await self._open()
-        except (StartError, MigrationNeeded) as error:
-            self.fatal = error
-            self.settled.set()
+    async def _open(self) -> None:
+        await self.settled.wait()
+        if self.fatal is not None:
             self.stopped.set()
             return
-        while True:
-            await self._clock.sleep(_PING_SECONDS)
-            try:
-                await self.storage.ping()
-            except DatabaseUnavailable as error:
-                self.gate.closed_by = error
-            except Full as error:
-                self.runs.closed_by = error
-            else:
-                self.gate.closed_by = None
-                if isinstance(self.runs.closed_by, Full):
-                    self.runs.closed_by = None
-
-    async def _open(self) -> None:
-        while True:
-            try:
-                await self.storage.open()
-            except MigrationNeeded:
-                raise
-            except DatabaseUnavailable as error:
-                self.gate.closed_by = Starting(
-                    f"The database cannot be reached yet. {error.message}"
-                )
-                await self._clock.sleep(_OPEN_RETRY_SECONDS)
-            else:
-                break
-        self.runs.open()
-        self._recovery.start()
         self._retention.start()
         self.streams.start()
-        self.gate.closed_by = None
-        self.settled.set()
 
     # --- what it says of itself -----------------------------------------------------------------
+
+    def hear_of_workers(self, count: int) -> None:
+        """So many worker processes execute queued runs for us now."""
+        self._live_workers = count
 
     def readiness(self) -> Readiness:
         """Whether this server can take work."""
@@ -215,7 +161,11 @@ class Application:
             problems.append(error.message)
         closed = self.gate.closed_by
         reachable = "ok" if closed is None else "unreachable"
-        return Readiness(VERSION, reachable, default, problems, self.storage.degraded)
+        return Readiness(VERSION, reachable, default, problems, self._degraded())
+
+    def _degraded(self) -> list[str]:
+        nobody = ["No run worker is alive: queued runs wait."] if self._live_workers == 0 else []
+        return [*self.storage.degraded, *nobody]
 
     async def _metrics(self) -> list[Metric]:
         return await metrics(self.storage, self.runs, self.edge, self.streams, self._clock)
@@ -226,15 +176,3 @@ class Application:
         forwarded = any(name in request.headers for name in _FORWARDING)
         if forwarded or not is_loopback(self.settings.host):
             raise TokenRequired
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on this address."""
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def log_form(settings: Settings, out: TextIO) -> Literal["text", "json"]:
-    """How log lines are written to this stream."""
-    if settings.log_format == "auto":
-        return "text" if out.isatty() else "json"
-    return "json" if settings.log_format == "json" else "text"

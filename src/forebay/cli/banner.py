@@ -5,10 +5,9 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from forebay.app import is_loopback
 from forebay.core.json import Json
 from forebay.ports.agent import Agent
-from forebay.settings import Settings, database, without_password
+from forebay.settings import Settings, database_name, is_loopback
 
 from .example import example_of
 from .listen import Listening
@@ -56,14 +55,6 @@ def banner_of(settings: Settings, listening: Listening, agent: Agent, *, named: 
         _commands(f"{listening.url}/api/runs", agent, named=named),
         warnings_of(settings),
     )
-
-
-def database_name(settings: Settings) -> str:
-    """The database, so that it can be found again."""
-    where = database(settings.db_url)
-    if where.path is not None:
-        return str(where.path)
-    return without_password(where.url) if where.url else "in memory: nothing is kept"
 
 
 def warnings_of(settings: Settings) -> list[str]:

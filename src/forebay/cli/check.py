@@ -14,7 +14,7 @@ from .parser import given
 def check(arguments: argparse.Namespace) -> int:
     """Print everything. Raises SettingError, AgentLoadError."""
     settings, found = load(given(arguments))
-    from forebay.app import load_agents
+    from forebay.app.agents import load_agents
     from forebay.core.clock import SystemClock
 
     names = [agent.name for agent in load_agents(settings, SystemClock()).all()]

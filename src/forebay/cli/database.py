@@ -4,9 +4,9 @@ import argparse
 import asyncio
 from pathlib import Path
 
-from forebay.app import back_up
-from forebay.app import migrate as migrate_database
-from forebay.app import restore as restore_database
+from forebay.app.database import back_up
+from forebay.app.database import migrate as migrate_database
+from forebay.app.database import restore as restore_database
 from forebay.core.clock import SystemClock
 from forebay.core.json import Json
 from forebay.settings import database, load

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from forebay.app import load_agents, look_at_database, sqlite_version
+from forebay.app.agents import load_agents
+from forebay.app.database import look_at_database, sqlite_version
 from forebay.core.clock import SystemClock
 from forebay.core.errors import ForebayError
 from forebay.core.json import Json
-from forebay.settings import Settings, database, load
+from forebay.settings import Settings, database, database_name, load
 
-from .banner import database_name, warnings_of
+from .banner import warnings_of
 from .listen import listen, url_of
 from .outcome import DONE, FAILED, Refusal
 from .output import tell

@@ -20,6 +20,7 @@ _BROKEN_PIPE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = build_parser().parse_args(argv)
+    arguments.argv = sys.argv[1:] if argv is None else argv  # for the processes that it starts
     as_json: bool = arguments.json
     try:
         return _function(arguments)(arguments)

@@ -52,7 +52,18 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(
         title="commands", dest="command", metavar="COMMAND", required=True
     )
-    for add in (_serve, _run, _migrate, _check, _doctor, _backup, _restore, _agents, _runs):
+    for add in (
+        _serve,
+        _worker,
+        _run,
+        _migrate,
+        _check,
+        _doctor,
+        _backup,
+        _restore,
+        _agents,
+        _runs,
+    ):
         add(commands)
     return parser
 
@@ -60,9 +71,8 @@ def build_parser() -> Parser:
 def given(arguments: argparse.Namespace) -> dict[str, Value]:
     """The settings that the command line names."""
     named: Mapping[str, Any] = vars(arguments)
-    found: dict[str, Value] = {dest: named[dest] for dest in _SETTINGS if named.get(dest)}
-    if named.get("port") is not None:
-        found["port"] = named["port"]
+    wanted = [dest for dest in _SETTINGS if named.get(dest) not in (None, "")]
+    found: dict[str, Value] = {dest: named[dest] for dest in wanted}
     sources: Iterable[str] = [*(named.get("sources") or ()), *(named.get("agents") or ())]
     if agents := tuple(sources):
         found["agents"] = agents
@@ -71,7 +81,10 @@ def given(arguments: argparse.Namespace) -> dict[str, Value]:
     return found
 
 
-_SETTINGS = ("db_url", "host", "default_agent", "dev", "log_level", "log_format")
+_SETTINGS = (
+    *("db_url", "host", "port", "default_agent", "dev", "log_level", "log_format"),
+    *("workers", "run_workers", "concurrency"),
+)
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -90,7 +103,26 @@ def _serve(commands: Commands) -> None:
     parser.add_argument(
         "--reload", action="store_true", help="start again when the agents' files change"
     )
-    # For the process that --reload starts: the sockets to serve, and the pipe of its parent.
+    _as_child(parser)
+
+
+def _worker(commands: Commands) -> None:
+    more = "On any machine that reaches the database; beside any server."
+    parser = _command(commands, "worker", "worker", "Execute queued runs", more)
+    _sources(parser)
+    _database(parser)
+    _agents_option(parser)
+    _run_workers(parser)
+    parser.add_argument(
+        "--python", metavar="PATH", help="the interpreter of the processes; default: this one"
+    )
+    _dev(parser)
+    _logs(parser)
+    _as_child(parser)
+
+
+def _as_child(parser: Parser) -> None:
+    # For the processes that these commands start: what to do, and what they inherit.
     parser.add_argument("--as-child", help=argparse.SUPPRESS)
 
 
@@ -149,7 +181,7 @@ def _agents(commands: Commands) -> None:
 
 
 def _runs(commands: Commands) -> None:
-    doc = "List, show, follow and cancel the runs of a server"
+    doc = "List, show, follow, answer and cancel the runs of a server"
     parser = commands.add_parser("runs", help=doc, description=f"{doc}.")
     runs = parser.add_subparsers(title="commands", dest="of_runs", metavar="COMMAND", required=True)
     listing = _command(runs, "list", "remote", "List runs, newest first")
@@ -172,9 +204,22 @@ def _runs(commands: Commands) -> None:
         help="how long to go on trying when the server is away; default: 120",
     )
     cancelling = _command(runs, "cancel", "remote", "Ask a run to end")
-    for parser in (showing, following, cancelling):
+    more = "What it asks, runs show tells."
+    answering = _command(runs, "answer", "remote", "Answer a question of a run", more)
+    for parser in (showing, following, cancelling, answering):
         parser.add_argument("run", metavar="RUN", help="the run's id")
-    for parser in (listing, showing, following, cancelling):
+    answering.add_argument(
+        "question",
+        metavar="QUESTION",
+        nargs="?",
+        help="the question's id; not needed if the run has one open question",
+    )
+    answering.add_argument(
+        "answer",
+        metavar="ANSWER",
+        help="text, or an option by its id, value, label or number; several with commas between",
+    )
+    for parser in (listing, showing, following, cancelling, answering):
         _server(parser)
 
 
@@ -182,12 +227,7 @@ def _runs(commands: Commands) -> None:
 
 
 def _server_settings(parser: Parser) -> None:
-    parser.add_argument(
-        "sources",
-        metavar="SOURCE",
-        nargs="*",
-        help="your agents: agents.py, package.module or package.module:name",
-    )
+    _sources(parser)
     _database(parser)
     parser.add_argument("--host", help="the address to listen on; default: 127.0.0.1")
     parser.add_argument(
@@ -197,11 +237,12 @@ def _server_settings(parser: Parser) -> None:
     parser.add_argument(
         "--default-agent", metavar="NAME", help="the agent that answers when none is named"
     )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that answer requests; default: 1"
+    )
+    _run_workers(parser)
     _dev(parser)
-    levels = ("debug", "info", "warning", "error")
-    parser.add_argument("--log-level", choices=levels, help="default: info")
-    forms = ("auto", "text", "json")
-    parser.add_argument("--log-format", choices=forms, help="default: auto, text on a terminal")
+    _logs(parser)
     parser.add_argument(
         "--cors-origin",
         action="append",
@@ -209,6 +250,34 @@ def _server_settings(parser: Parser) -> None:
         metavar="ORIGIN",
         help="a web page's origin that may use this server, * for all (repeatable)",
     )
+
+
+def _sources(parser: Parser) -> None:
+    parser.add_argument(
+        "sources",
+        metavar="SOURCE",
+        nargs="*",
+        help="your agents: agents.py, package.module or package.module:name",
+    )
+
+
+def _run_workers(parser: Parser) -> None:
+    parser.add_argument(
+        "--run-workers", type=int, metavar="N", help="processes for queued runs; default: 1"
+    )
+    parser.add_argument(
+        "--concurrency",
+        type=int,
+        metavar="N",
+        help="queued runs that one process executes at the same time; default: 200",
+    )
+
+
+def _logs(parser: Parser) -> None:
+    levels = ("debug", "info", "warning", "error")
+    parser.add_argument("--log-level", choices=levels, help="default: info")
+    forms = ("auto", "text", "json")
+    parser.add_argument("--log-format", choices=forms, help="default: auto, text on a terminal")
 
 
 def _agents_option(parser: Parser) -> None:

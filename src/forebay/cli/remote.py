@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from forebay.client import (
     Client,
     ClientError,
     Denied,
+    Question,
     Run,
     RunFilter,
     Unavailable,
@@ -21,6 +23,7 @@ from forebay.client import (
 from forebay.core.json import Json
 from forebay.settings import remote
 
+from .answers import prompt_lines, read_answer
 from .outcome import DENIED, DONE, FAILED, UNREACHABLE, USAGE, Refusal
 from .output import table, tell
 
@@ -60,8 +63,31 @@ def show(arguments: argparse.Namespace) -> int:
     """Show a run."""
     with _client(arguments) as client:
         run = client.get(arguments.run)
-    tell(_whole_run(run), _plain(run), as_json=arguments.json)
+    asks = [_question_lines(run, question, arguments.server) for question in run.questions]
+    tell("\n\n".join([_whole_run(run), *asks]), _plain(run), as_json=arguments.json)
     return DONE
+
+
+def answer(arguments: argparse.Namespace) -> int:
+    """Answer a question of a run."""
+    with _client(arguments) as client:
+        run = client.get(arguments.run)
+        name: str = arguments.question or _only_question(run).id
+        asked = next((each for each in run.questions if each.id == name), None)
+        value = read_answer(asked, arguments.answer) if asked else arguments.answer
+        run = client.answer(run, name, value)
+    tell(f"{run.id} {state_of(run)}", _plain(run), as_json=arguments.json)
+    return DONE
+
+
+def _only_question(run: Run) -> Question:
+    if not run.questions:
+        raise Refusal("The run has no open question.", "question_not_found", USAGE)
+    if len(run.questions) > 1:
+        names = ", ".join(question.id for question in run.questions)
+        message = f"The run asks several questions: name one of {names}."
+        raise Refusal(message, "several_questions", USAGE)
+    return run.questions[0]
 
 
 def cancel(arguments: argparse.Namespace) -> int:
@@ -138,6 +164,15 @@ def _whole_run(run: Run) -> str:
         return lines
     output = run.output if isinstance(run.output, str) else json.dumps(run.output, indent=2)
     return f"{lines}\n\n{output}"
+
+
+def _question_lines(run: Run, question: Question, server: str | None) -> str:
+    lines = prompt_lines(question)
+    until = f" (until {_time(question.due)})" if question.due else ""
+    command = ["forebay", "runs", "answer", run.id, question.id, "ANSWER"]
+    command += ["--server", server] if server else []
+    head = f"It asks{until}: {lines[0]}"
+    return "\n".join([head, *lines[1:], f"  {shlex.join(command)}"])
 
 
 def _time(at: datetime | None) -> str:

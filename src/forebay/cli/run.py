@@ -6,28 +6,30 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 
-from forebay.app import Application, log_form
+from forebay.app.application import Application
+from forebay.app.engine import Duties
 from forebay.core.caller import ANONYMOUS
-from forebay.core.codec import decode_json
+from forebay.core.codec import Entry, decode_json
 from forebay.core.errors import RunFinished
-from forebay.core.events import Event, OutputChunk, OutputValue
+from forebay.core.events import Event, OutputChunk, OutputValue, RunWaiting
+from forebay.core.ids import as_uuid
 from forebay.core.json import Json
-from forebay.core.run import Failure
-from forebay.desk.desk import Submission
+from forebay.desk.desk import Page, Submission, View
 from forebay.desk.started import Started
 from forebay.dialects.native.show import run_model
 from forebay.ports.agent import Agent
-from forebay.settings import Settings, load
+from forebay.settings import Settings, load, log_form
 
 from .leaving import leave_blocked_threads
 from .logs import set_up_logging
 from .outcome import DONE, FAILED
 from .output import complain
 from .parser import given
+from .person import Person
 
 _DIALECT = "cli"
 _OPEN_SECONDS = 5.0
@@ -41,24 +43,38 @@ def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("forebay.runs").disabled = True  # what a run raises is told below
     text: str = sys.stdin.read() if arguments.text == "-" else arguments.text
     running = _Running(settings, as_json=arguments.json)
-    failure = asyncio.run(running.run(arguments.agent, text))
+    view = asyncio.run(running.run(arguments.agent, text))
+    failure = view.fold.failure
     if failure is not None:
         if failure.traceback:
             print(failure.traceback, file=sys.stderr)
         message = f"the run did not succeed: {failure.message} ({failure.reason})"
         complain(message, failure.reason, as_json=arguments.json)
-    leave_blocked_threads(FAILED if failure else DONE)
-    return FAILED if failure else DONE
+    elif not view.run.is_finished:
+        complain(_what_to_do(view), "waiting", as_json=arguments.json)
+    code = DONE if view.run.status == "success" else FAILED
+    leave_blocked_threads(code)
+    return code
+
+
+def _what_to_do(view: View) -> str:
+    run = as_uuid(view.run.id)
+    asks = [
+        f"{asked.prompt.text} (forebay runs answer {run} {name} ANSWER)"
+        for name, asked in view.fold.questions.items()
+    ]
+    return f"the run waits; answer it through a server on this database: {' '.join(asks)}"
 
 
 class _Running:
     def __init__(self, settings: Settings, *, as_json: bool) -> None:
         self._settings = settings
         self._as_json = as_json
+        self._is_talking = sys.stdin.isatty() and not as_json
         self._cancelling: asyncio.Task[None] | None = None
 
-    async def run(self, name: str, text: str) -> Failure | None:
-        """Run it and print its answer; tells why it did not succeed."""
+    async def run(self, name: str, text: str) -> View:
+        """Run it until it ends or waits, and print its answer."""
         async with _opened(self._settings) as application:
             agent = application.agents.get(name)
             submission = Submission(
@@ -68,16 +84,17 @@ class _Running:
                 durable=True,
                 expiry_seconds=self._settings.expiry_seconds,
                 agent=name,
+                stays=self._is_talking,
             )
             started = await application.desk.start(submission, ANONYMOUS)
-            self._cancel_on_signals(application, started)
-            await self._print(application, started)
+            cancel = self._cancel_on_signals(application, started)
+            await self._print(application, started, cancel)
             view = await started.view()
             if self._as_json:
                 print(json.dumps(run_model(view.run, view.fold), ensure_ascii=False))
-            return view.fold.failure
+            return view
 
-    def _cancel_on_signals(self, application: Application, started: Started) -> None:
+    def _cancel_on_signals(self, application: Application, started: Started) -> Callable[[], None]:
         loop = asyncio.get_running_loop()
 
         async def cancel() -> None:
@@ -90,16 +107,24 @@ class _Running:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal)
+        return on_signal
 
-    async def _print(self, application: Application, started: Started) -> None:
+    async def _print(
+        self, application: Application, started: Started, cancel: Callable[[], None]
+    ) -> None:
+        async def answer(question: str, given: Json) -> None:
+            await application.desk.answer(started.run_id, question, given, ANONYMOUS)
+
+        person = Person(answer, cancel)
         ends_line = True
-        async with aclosing(await started.follow()) as pages:
-            async for page in pages:
-                for entry in page.entries:
-                    text = await self._text(application, started, entry.event)
-                    if text and not self._as_json:
-                        print(text, end="", flush=True)
-                        ends_line = text.endswith("\n")
+        async with aclosing(await started.follow()) as pages, aclosing(person):
+            async for entry in _until_it_waits(pages):
+                text = await self._text(application, started, entry.event)
+                if text and not self._as_json:
+                    print(text, end="", flush=True)
+                    ends_line = text.endswith("\n")
+                if self._is_talking:
+                    person.hear(entry.event)
         if not ends_line:
             print()
 
@@ -117,10 +142,18 @@ class _Running:
                 return ""
 
 
+async def _until_it_waits(pages: AsyncGenerator[Page]) -> AsyncGenerator[Entry]:
+    async for page in pages:
+        for entry in page.entries:
+            yield entry
+            if isinstance(entry.event, RunWaiting):
+                return  # nobody goes on with it here
+
+
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncGenerator[Application]:
     """An application without a server. Raises StartError, MigrationNeeded, DatabaseUnavailable."""
-    application = Application(settings)
+    application = Application(settings, Duties(takes_runs=False))
     application.start()
     try:
         with suppress(TimeoutError):

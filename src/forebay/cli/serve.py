@@ -1,14 +1,14 @@
 """`forebay serve`: take the port, then everything else."""
 
 import argparse
-import gc
 import sys
 from dataclasses import replace
 
-from forebay.settings import Settings, load
+from forebay.settings import Settings, database, load, log_form
 
+from .launch import AsChild, Launcher, Role
 from .leaving import leave_blocked_threads
-from .listen import Listening, inherited, listen
+from .listen import inherited, listen
 from .outcome import DONE
 from .parser import given
 
@@ -17,65 +17,70 @@ def serve(arguments: argparse.Namespace) -> int:
     """Serve until a signal comes; tells the exit code."""
     settings, _ = load(given(arguments))
     if arguments.as_child:
-        return _serve_as_child(settings, arguments)
+        as_child = AsChild.read(arguments.as_child)
+        if as_child.role == "api":
+            return _answer_requests(settings, as_child, as_json=arguments.json)
+        from .working import execute_runs
+
+        if arguments.reload:  # whoever has changed a file does not want to wait
+            settings = replace(settings, drain_seconds=0)
+        return execute_runs(settings, as_child, as_json=arguments.json)
     listening = listen(settings.host, settings.port)
-    if arguments.reload:
-        from .reload import supervise
+    launcher = Launcher(arguments.argv, listening.sockets)
+    leader = launcher.launch("api", announces=True)
+    from .logs import set_up_logging
+    from .reload import folders_of
+    from .supervise import Crew, supervise
 
-        return supervise(settings, listening, sys.argv[1:])
-    return _serve(settings, listening, as_json=arguments.json)
-
-
-def _serve_as_child(settings: Settings, arguments: argparse.Namespace) -> int:
-    first, pipe, *sockets = (int(part) for part in arguments.as_child.split(","))
-    return _serve(
-        settings,
-        inherited(sockets, settings.host),
-        as_json=arguments.json,
-        parent=pipe,
-        quiet=not first,
-    )
+    set_up_logging(settings.log_level, log_form(settings, sys.stderr))
+    watched = folders_of(settings.agents) if arguments.reload else None
+    return supervise(settings, Crew(launcher, _roles(settings), leader, watched))
 
 
-def _serve(
-    settings: Settings,
-    listening: Listening,
-    *,
-    as_json: bool,
-    parent: int | None = None,
-    quiet: bool = False,
-) -> int:
+def _roles(settings: Settings) -> list[Role]:
+    api: list[Role] = ["api"]
+    worker: list[Role] = ["worker"]
+    return api * settings.workers + worker * _worker_count(settings)
+
+
+def _worker_count(settings: Settings) -> int:
+    """How many worker processes there are. What is in memory cannot be shared with any."""
+    return 0 if database(settings.db_url).engine == "memory" else settings.run_workers
+
+
+def _answer_requests(settings: Settings, as_child: AsChild, *, as_json: bool) -> int:
+    from .lifeline import Lifeline
+
+    lifeline = Lifeline(as_child.line)
+    listening = inherited(as_child.sockets, settings.host)
     import uvloop
 
-    from forebay.app import Application, log_form
+    from forebay.app.application import Application
+    from forebay.app.engine import Duties
 
+    from .interpreter import tune_interpreter
     from .logs import set_up_logging
     from .server import Announcement, Server
 
     settings = replace(settings, port=listening.port)
     set_up_logging(settings.log_level, log_form(settings, sys.stderr))
+    workers = _worker_count(settings)
+    announcement = Announcement(listening, as_json=as_json) if as_child.announces else None
 
     async def main() -> None:
-        application = Application(settings)
-        server = Server(application)
-        if parent is not None:
-            server.leave_with(parent)
-        _tune_interpreter()
-        await server.run_until_stopped(
-            listening, Announcement(application, listening, as_json=as_json, quiet=quiet)
+        application = Application(
+            settings,
+            Duties(
+                is_supervised=database(settings.db_url).engine != "memory",
+                takes_runs=not workers,
+            ),
         )
+        lifeline.say_holder(application.runs.place.holder)
+        lifeline.beat(on_workers=application.hear_of_workers if workers else None)
+        tune_interpreter()
+        server = Server(application)
+        await server.run_until_stopped(listening, announcement, on_ready=lifeline.say_ready)
 
     uvloop.run(main())
     leave_blocked_threads(DONE)
     return DONE
-
-
-def _tune_interpreter() -> None:
-    # What was made so far stays: the collector need not look at it again and again. What requests
-    # make is mostly freed without it.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-    # A thread that commits gives up the interpreter lock at every statement, and beside a busy
-    # event loop it waits this long each time to get it back.
-    sys.setswitchinterval(0.0005)

@@ -5,13 +5,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
 
-from forebay.app import Application
+from forebay.app.application import Application
 from forebay.core.errors import NoDefaultAgent
 from forebay.ports.agent import Agent
 
@@ -19,6 +19,7 @@ from .banner import banner_of
 from .joining import JoiningProtocol
 from .listen import Listening
 from .output import tell
+from .waiting import within
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SLOW_SECONDS = 3.0
@@ -28,40 +29,25 @@ log = logging.getLogger("forebay.server")
 
 
 class Announcement:
-    """Says where the server is, when it can be used."""
+    """Says where the server is, once it can be used."""
 
-    def __init__(
-        self, application: Application, listening: Listening, *, as_json: bool, quiet: bool
-    ) -> None:
-        self._application = application
+    def __init__(self, listening: Listening, *, as_json: bool) -> None:
         self._listening = listening
         self._as_json = as_json
-        self._quiet = quiet
 
-    async def make(self) -> None:
-        """Wait until the database is open, and say it."""
-        settled = self._application.settled
-        try:
-            async with asyncio.timeout(_SLOW_SECONDS):
-                await settled.wait()
-        except TimeoutError:
-            log.warning("%s Trying again.", self._application.gate.closed_by)
-            await settled.wait()
-        if self._application.fatal is not None:
-            return
-        if self._quiet:
-            log.info("started again")
-            return
-        agent, is_default = self._agent()
-        banner = banner_of(self._application.settings, self._listening, agent, named=not is_default)
+    def make(self, application: Application) -> None:
+        """Say it."""
+        agent, is_default = _agent_of(application)
+        banner = banner_of(application.settings, self._listening, agent, named=not is_default)
         tell(banner.text(), banner.json(), as_json=self._as_json)
         sys.stdout.flush()
 
-    def _agent(self) -> tuple[Agent, bool]:
-        try:
-            return self._application.desk.default_agent(), True
-        except NoDefaultAgent:
-            return self._application.agents.all()[0], False
+
+def _agent_of(application: Application) -> tuple[Agent, bool]:
+    try:
+        return application.desk.default_agent(), True
+    except NoDefaultAgent:
+        return application.agents.all()[0], False
 
 
 class Server(uvicorn.Server):
@@ -87,9 +73,15 @@ class Server(uvicorn.Server):
             )
         )
 
-    async def run_until_stopped(self, listening: Listening, announcement: Announcement) -> None:
+    async def run_until_stopped(
+        self,
+        listening: Listening,
+        announcement: Announcement | None,
+        *,
+        on_ready: Callable[[], None],
+    ) -> None:
         """Serve. Raises what makes the database unusable: StartError, MigrationNeeded."""
-        announcing = asyncio.create_task(announcement.make(), name="announce")
+        announcing = asyncio.create_task(self._announce(announcement, on_ready), name="announce")
         watching = asyncio.create_task(self._leave_when_stopped(), name="leave")
         await self.serve(sockets=list(listening.sockets))
         for task in (announcing, watching):
@@ -100,9 +92,17 @@ class Server(uvicorn.Server):
         if not announcing.cancelled():
             announcing.result()
 
-    def leave_with(self, parent: int) -> None:
-        """Stop when the process at the other end of this pipe ends."""
-        asyncio.get_running_loop().add_reader(parent, self._parent_is_gone, parent)
+    async def _announce(
+        self, announcement: Announcement | None, on_ready: Callable[[], None]
+    ) -> None:
+        settled = self._application.settled
+        if not await within(_SLOW_SECONDS, settled):
+            log.warning("%s Trying again.", self._application.gate.closed_by)
+            await settled.wait()
+        if self._application.fatal is None:
+            if announcement is not None:
+                announcement.make(self._application)
+            on_ready()
 
     # --- signals --------------------------------------------------------------------------------
 
@@ -134,10 +134,6 @@ class Server(uvicorn.Server):
     def _stop(self) -> None:
         self._application.stop()
         self._woken.set()
-
-    def _parent_is_gone(self, parent: int) -> None:
-        asyncio.get_running_loop().remove_reader(parent)
-        signal.raise_signal(signal.SIGTERM)
 
     async def _leave_when_stopped(self) -> None:
         await self._application.stopped.wait()

@@ -13,7 +13,7 @@ from forebay.core.json import Json
 from . import exchange
 from .exchange import Call, Exchange
 from .following import Following
-from .models import AgentInfo, Entry, Run, RunFilter, RunOptions, RunPage, id_of
+from .models import AgentInfo, Entry, Question, Run, RunFilter, RunOptions, RunPage, id_of
 from .wire import Wire, head_of, reply_of
 
 _T = TypeVar("_T")
@@ -65,6 +65,13 @@ class AsyncClient:
     async def list(self, **which: Unpack[RunFilter]) -> RunPage:
         """A page of runs, newest first."""
         return await self._ask(exchange.listing(which))
+
+    async def answer(self, run: Run | str, question: Question | str, answer: Json) -> Run:
+        """Answer a question of a run: text, an option's id or value, or several of them as a list.
+
+        Raises Conflict if it is closed, Rejected if it does not take this answer.
+        """
+        return await self._ask(exchange.answer(id_of(run), id_of(question), answer))
 
     async def cancel(self, run: Run | str) -> Run:
         """Ask a run to end. Raises Conflict if it is finished."""

@@ -108,6 +108,13 @@ def listing(which: RunFilter) -> Call[RunPage]:
     return Call("GET", _RUNS, read_runs, query=query)
 
 
+def answer(run: str, question: str, value: Json) -> Call[Run]:
+    """Answer a question. Sent twice, it still answers once."""
+    path = f"{path_of(run)}/answers/{quote(question, safe='')}"
+    headers = {"content-type": "application/json"}
+    return Call("POST", path, read_run, encode_json({"answer": value}), headers=headers)
+
+
 def cancel(run: str) -> Call[Run]:
     """Ask a run to end."""
     return Call("POST", f"{path_of(run)}/cancel", read_run)

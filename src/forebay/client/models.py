@@ -7,7 +7,7 @@ from typing import TypeAlias, TypedDict, TypeVar
 import msgspec
 
 from forebay.core.codec import decode_event, decode_json
-from forebay.core.events import FINAL_TYPES, Event
+from forebay.core.events import FINAL_TYPES, Event, Prompt
 from forebay.core.json import Json
 from forebay.core.run import FINISHED
 
@@ -28,7 +28,11 @@ class RunOptions(TypedDict, total=False):
     expiry_seconds: int
     """How long it is kept after its end."""
     deadline_seconds: float
-    """How long it may take."""
+    """How long after its admission it has to have ended."""
+    max_steps: int
+    """How many steps it may begin, over all attempts."""
+    max_tokens: int
+    """How many tokens its model calls may consume."""
     idempotency_key: str
     """Names the submission: the same one again joins the run. Without it, one is made up."""
 
@@ -61,6 +65,14 @@ class Usage(msgspec.Struct, frozen=True):
     output_tokens: int
 
 
+class Question(Prompt, frozen=True, kw_only=True):
+    """A question of the agent that nobody has answered yet."""
+
+    id: str
+    due: datetime | None = None
+    """When the time is up."""
+
+
 class Run(msgspec.Struct, frozen=True):
     """A run, as it was when the server was asked."""
 
@@ -82,6 +94,8 @@ class Run(msgspec.Struct, frozen=True):
     """The answer: text, or the value the agent gave. Not in lists."""
     error: Failure | None = None
     usage: Usage | None = None
+    questions: Sequence[Question] = ()
+    """What it asks, as long as it is not finished. Not in lists."""
 
     @property
     def is_finished(self) -> bool:
@@ -152,9 +166,9 @@ _decode_head = msgspec.json.Decoder(_Head).decode
 _OF_THE_ENTRY = frozenset(_Head.__struct_fields__)
 
 
-def id_of(run: Run | str) -> str:
-    """The id of a run that is named by itself or by its id."""
-    return run if isinstance(run, str) else run.id
+def id_of(thing: Run | Question | str) -> str:
+    """The id of a run or question that is named by itself or by its id."""
+    return thing if isinstance(thing, str) else thing.id
 
 
 def read_entry(line: str) -> Entry:

@@ -12,8 +12,15 @@ class Agents:
     """The agents of this server: the user's own, and the built-in ones."""
 
     def __init__(
-        self, own: Iterable[Agent], built_in: Iterable[Agent], default: str | None = None
+        self,
+        own: Iterable[Agent],
+        built_in: Iterable[Agent],
+        default: str | None = None,
+        *,
+        code: str = "",
     ) -> None:
+        self.code = code
+        """A digest of the files that the user's agents come from."""
         self._own = _by_name(own)
         self._all = {**_by_name(built_in), **self._own}
         self._default = default

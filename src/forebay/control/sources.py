@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 
@@ -31,6 +32,17 @@ def load_source(source: str) -> Sequence[Agent]:
     if not found:
         raise AgentLoadError(f"{source} defines no agent: decorate a function with @forebay.agent.")
     return list(found.values())
+
+
+def code_of(sources: Sequence[str]) -> str:
+    """A digest of the files of sources that were loaded: another one, and the code has changed."""
+    digest = sha256()
+    for source in sources:
+        name = source.partition(":")[0]
+        file = name if name.endswith(".py") else getattr(sys.modules.get(name), "__file__", None)
+        if file is not None:
+            digest.update(Path(file).read_bytes())
+    return digest.hexdigest()[:16] if sources else ""
 
 
 def _names(found: dict[str, Agent]) -> str:

@@ -182,6 +182,18 @@ class NoDefaultAgent(Invalid):
     code = "no_default_agent"
 
 
+class QuestionNotFound(NotFound):
+    """The run has asked no such question."""
+
+    code = "question_not_found"
+
+
+class QuestionClosed(Conflict):
+    """The question was answered before, or its time is up."""
+
+    code = "question_closed"
+
+
 class RunUnfinished(Conflict):
     """The run is not finished: cancel it first."""
 
@@ -216,6 +228,54 @@ class BacklogFull(Busy):
     """The agent produces faster than the log can take, and does not wait."""
 
     code = "backlog_full"
+
+
+class InvalidPrompt(Invalid):
+    """The agent asks something that nobody can answer."""
+
+    code = "invalid_prompt"
+
+
+class InvalidAnswer(Invalid):
+    """The question does not take this answer."""
+
+    code = "invalid_answer"
+
+
+class QuestionTimedOut(ForebayError):
+    """Nobody answered in time."""
+
+    code = "question_timed_out"
+
+
+class StepFailed(ForebayError):
+    """A step failed."""
+
+    code = "step_failed"
+
+    def __init__(self, message: str | None = None, *, step: str = "", error: str = "") -> None:
+        super().__init__(message)
+        self.step = step
+        """The name the agent gave it."""
+        self.error = error
+        """The class of what it raised."""
+
+
+class StepArgumentsChanged(Conflict):
+    """A step is asked for under a key that was used with other arguments."""
+
+    code = "step_arguments_changed"
+
+
+class BudgetExceeded(ForebayError):
+    """The run has used up what its grant allows."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, message: str | None = None, *, reason: str = "step_budget") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """The reason of the run's end: `step_budget` or `token_budget`."""
 
 
 # --- the server ---------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeAlias, get_args
 import msgspec
 
 from .caller import ANONYMOUS, Caller
+from .clock import Millis
 from .grant import UNLIMITED, Grant
 from .json import Json
 
@@ -58,6 +59,21 @@ class RunStarted(Event, frozen=True, tag="run.started"):
 
     executor: str
     holder: str
+    code: str = ""
+    """A digest of the files that the agents of this process come from."""
+
+
+class RunRequeued(Event, frozen=True, tag="run.requeued"):
+    """An attempt is over and the run is not: it waits for another executor."""
+
+    reason: str
+    message: str
+
+
+class RunWaiting(Event, frozen=True, tag="run.waiting"):
+    """The run waits for answers, and occupies nobody."""
+
+    questions: list[str]
 
 
 class CancelRequested(Event, frozen=True, tag="run.cancel_requested"):
@@ -87,16 +103,137 @@ class RunInterrupted(Event, frozen=True, tag="run.interrupted"):
     message: str
 
 
+class CodeChanged(Event, frozen=True, tag="code.changed"):
+    """The agent's code is not the one that the attempt before ran."""
+
+    before: str
+    now: str
+
+
+# --- questions to people ------------------------------------------------------------------------
+
+
+class Option(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of the answers that a prompt offers."""
+
+    id: str
+    label: str
+    value: str
+    description: str = ""
+
+
+class Prompt(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a person is asked, and in which form he answers."""
+
+    text: str
+    kind: str = "text"
+    """`text`, `binary_choice`, `radio`, `checkbox`, `dropdown` or `notification`."""
+    options: tuple[Option, ...] = ()
+    placeholder: str | None = None
+    required: bool = True
+    timeout_seconds: float | None = None
+    default: Json = None
+    """What counts as the answer when the time is up; without one the question fails then."""
+
+
+class QuestionAsked(Event, frozen=True, tag="question.asked"):
+    """The agent asks a person. Milliseconds since 1970 in `due`: when the time is up."""
+
+    question: str
+    prompt: Prompt
+    due: Millis | None = None
+
+
+class QuestionAnswered(Event, frozen=True, tag="question.answered"):
+    """Somebody answered."""
+
+    question: str
+    answer: Json
+    by: str
+
+
+class QuestionExpired(Event, frozen=True, tag="question.expired"):
+    """Nobody answered in time."""
+
+    question: str
+
+
+# --- the journal --------------------------------------------------------------------------------
+
+
+class StepStarted(Event, frozen=True, tag="step.started"):
+    """A step is about to be executed, for the first time or once more."""
+
+    step: str
+    name: str
+    arguments: str = ""
+    """A digest of what the step was called with."""
+    within: str | None = None
+    tries: int = 1
+
+
+class StepFinished(Event, frozen=True, tag="step.finished"):
+    """A step has its result: it is never executed again."""
+
+    large = "result"
+    step: str
+    result: Json = None
+    stored: ObjectRef | None = None
+
+
+class StepFailed(Event, frozen=True, tag="step.failed"):
+    """A step raised an error; if `final`, it is not tried again."""
+
+    step: str
+    error: str
+    message: str
+    final: bool = True
+
+
+class StepRestarted(Event, frozen=True, tag="step.restarted"):
+    """A step is executed once more: what it said before is void."""
+
+    step: str
+
+
+class ValueDrawn(Event, frozen=True, tag="value.drawn"):
+    """The agent took a time, a random number or a new id, and gets the same again on a resume."""
+
+    step: str
+    kind: str
+    value: Json
+
+
+class OutputRestarted(Event, frozen=True, tag="output.restarted"):
+    """On a resume the agent said something else: what it had said here before is void."""
+
+    after: int
+    """The number of the last entry that still holds."""
+    within: str | None = None
+
+
+class JournalDiverged(Event, frozen=True, tag="journal.diverged"):
+    """The resumed agent ended without asking for these recorded steps."""
+
+    steps: list[str]
+
+
 # --- what an agent says -------------------------------------------------------------------------
 
 
-class OutputChunk(Event, frozen=True, tag="output.chunk"):
+class Emission(Event, frozen=True, kw_only=True):
+    """What an agent says. `within` names the step or scope that says it, if one does."""
+
+    within: str | None = None
+
+
+class OutputChunk(Emission, frozen=True, tag="output.chunk"):
     """The agent produced a piece of its answer's text."""
 
     text: str
 
 
-class OutputValue(Event, frozen=True, tag="output.value"):
+class OutputValue(Emission, frozen=True, tag="output.value"):
     """The agent produced a value that is not text."""
 
     large = "value"
@@ -104,7 +241,7 @@ class OutputValue(Event, frozen=True, tag="output.value"):
     stored: ObjectRef | None = None
 
 
-class ModelStarted(Event, frozen=True, tag="model.started"):
+class ModelStarted(Emission, frozen=True, tag="model.started"):
     """A model was called."""
 
     call: str
@@ -112,14 +249,14 @@ class ModelStarted(Event, frozen=True, tag="model.started"):
     message_count: int | None = None
 
 
-class ModelChunk(Event, frozen=True, tag="model.chunk"):
+class ModelChunk(Emission, frozen=True, tag="model.chunk"):
     """A model produced a piece of text."""
 
     call: str
     text: str
 
 
-class ModelFinished(Event, frozen=True, tag="model.finished"):
+class ModelFinished(Emission, frozen=True, tag="model.finished"):
     """A model call ended."""
 
     call: str
@@ -128,7 +265,7 @@ class ModelFinished(Event, frozen=True, tag="model.finished"):
     error: str | None = None
 
 
-class ToolStarted(Event, frozen=True, tag="tool.started"):
+class ToolStarted(Emission, frozen=True, tag="tool.started"):
     """A tool was called."""
 
     large = "input"
@@ -138,7 +275,7 @@ class ToolStarted(Event, frozen=True, tag="tool.started"):
     stored: ObjectRef | None = None
 
 
-class ToolFinished(Event, frozen=True, tag="tool.finished"):
+class ToolFinished(Emission, frozen=True, tag="tool.finished"):
     """A tool call ended."""
 
     large = "output"
@@ -155,13 +292,13 @@ class Todo(msgspec.Struct, frozen=True):
     status: str
 
 
-class TodosUpdated(Event, frozen=True, tag="todos.updated"):
+class TodosUpdated(Emission, frozen=True, tag="todos.updated"):
     """The agent rewrote its plan."""
 
     todos: list[Todo]
 
 
-class FileWritten(Event, frozen=True, tag="file.written"):
+class FileWritten(Emission, frozen=True, tag="file.written"):
     """The agent wrote a file of its own."""
 
     large = "content"
@@ -170,7 +307,7 @@ class FileWritten(Event, frozen=True, tag="file.written"):
     stored: ObjectRef | None = None
 
 
-class SourceFound(Event, frozen=True, tag="source.found"):
+class SourceFound(Emission, frozen=True, tag="source.found"):
     """The agent came upon a source."""
 
     url: str
@@ -178,13 +315,13 @@ class SourceFound(Event, frozen=True, tag="source.found"):
     tool: str | None = None
 
 
-class SourceCited(Event, frozen=True, tag="source.cited"):
+class SourceCited(Emission, frozen=True, tag="source.cited"):
     """The agent used a source in what it wrote."""
 
     url: str
 
 
-class OutputWritten(Event, frozen=True, tag="output.written"):
+class OutputWritten(Emission, frozen=True, tag="output.written"):
     """The agent wrote a text worth keeping: notes, a draft, the final report."""
 
     large = "text"
@@ -210,10 +347,23 @@ AgentEvent: TypeAlias = (
 AnyEvent: TypeAlias = (
     RunSubmitted
     | RunStarted
+    | RunRequeued
+    | RunWaiting
     | CancelRequested
     | RunSucceeded
     | RunFailed
     | RunInterrupted
+    | CodeChanged
+    | QuestionAsked
+    | QuestionAnswered
+    | QuestionExpired
+    | StepStarted
+    | StepFinished
+    | StepFailed
+    | StepRestarted
+    | ValueDrawn
+    | OutputRestarted
+    | JournalDiverged
     | OutputChunk
     | OutputValue
     | AgentEvent
@@ -231,5 +381,7 @@ FINAL_TYPES: frozenset[str] = frozenset(
 )
 """Each run's last entry, and only it, is one of these."""
 
-CONTROL_TYPES: frozenset[str] = frozenset({TYPES[CancelRequested]})
+CONTROL_TYPES: frozenset[str] = frozenset(
+    TYPES[kind] for kind in (CancelRequested, QuestionAnswered, QuestionExpired, RunRequeued)
+)
 """Said by somebody other than the attempt under way, which has to hear of it."""

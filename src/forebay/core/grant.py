@@ -10,6 +10,10 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
     tools: tuple[str, ...] | None = None
     indexes: tuple[str, ...] | None = None
     deadline_seconds: float | None = None
+    max_steps: int | None = None
+    """How many steps the run may begin, over all of its attempts."""
+    max_tokens: int | None = None
+    """How many tokens its models may consume, over all of its attempts."""
 
 
 UNLIMITED = Grant()

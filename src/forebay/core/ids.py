@@ -9,6 +9,7 @@ import secrets
 from functools import lru_cache
 from itertools import count
 from typing import NewType
+from uuid import UUID
 
 from .clock import Millis
 from .errors import MalformedId
@@ -109,6 +110,11 @@ def _from_ulid(text: str) -> RunId:
     if bits >> 128:
         raise MalformedId(f"{text!r} is not a run id.")
     return RunId(bits.to_bytes(16, "big"))
+
+
+def random_uuid() -> str:
+    """A random UUID, of version 4."""
+    return str(UUID(bytes=os.urandom(16), version=4))
 
 
 class Names:

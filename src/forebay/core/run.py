@@ -4,8 +4,8 @@
 answer out of a log.
 """
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -15,21 +15,34 @@ from .events import (
     Event,
     ModelFinished,
     OutputChunk,
+    OutputRestarted,
     OutputValue,
+    QuestionAnswered,
+    QuestionAsked,
+    QuestionExpired,
     RunFailed,
     RunInterrupted,
+    RunRequeued,
     RunStarted,
     RunSubmitted,
     RunSucceeded,
+    RunWaiting,
+    StepFailed,
+    StepFinished,
+    StepRestarted,
+    StepStarted,
     Usage,
 )
 from .ids import RunId, RunNumber
 from .json import Json
 
-Status: TypeAlias = Literal["submitted", "running", "success", "failure", "interrupted"]
+Status: TypeAlias = Literal["submitted", "running", "waiting", "success", "failure", "interrupted"]
 
-UNFINISHED: frozenset[Status] = frozenset({"submitted", "running"})
+UNFINISHED: frozenset[Status] = frozenset({"submitted", "running", "waiting"})
 FINISHED: frozenset[Status] = frozenset({"success", "failure", "interrupted"})
+
+
+_T = TypeVar("_T")
 
 
 class Move(NamedTuple):
@@ -37,6 +50,12 @@ class Move(NamedTuple):
 
     allowed: frozenset[Status]
     leads_to: Status | None = None
+    wakes: bool = False
+    """Whether a run that waits is queued again by it."""
+
+    def after(self, status: Status) -> Status:
+        """The state of a run that was in this one."""
+        return self.leads_to or ("submitted" if self.wakes and status == "waiting" else status)
 
 
 _RUNNING: frozenset[Status] = frozenset({"running"})
@@ -46,7 +65,11 @@ SAID_WHILE_RUNNING = Move(_RUNNING)
 MOVES: dict[type[Event], Move] = {
     RunSubmitted: Move(frozenset(), "submitted"),
     RunStarted: Move(frozenset({"submitted"}), "running"),
+    RunRequeued: Move(_RUNNING, "submitted"),
+    RunWaiting: Move(_RUNNING, "waiting"),
     CancelRequested: Move(UNFINISHED),
+    QuestionAnswered: Move(UNFINISHED, wakes=True),
+    QuestionExpired: Move(UNFINISHED, wakes=True),
     RunSucceeded: Move(_RUNNING, "success"),
     RunFailed: Move(UNFINISHED, "failure"),
     RunInterrupted: Move(UNFINISHED, "interrupted"),
@@ -55,18 +78,18 @@ MOVES: dict[type[Event], Move] = {
 
 def move_of(events: Iterable[Event]) -> Move:
     """What several events in a row do to a run."""
-    allowed: frozenset[Status] | None = None
-    status: Status | None = None
+    ends: dict[Status, Status] = {status: status for status in UNFINISHED}
+    before: Move | None = None
     for event in events:
         move = MOVES.get(type(event), SAID_WHILE_RUNNING)
-        if allowed is None:
-            allowed = move.allowed
-        elif status is not None and status not in move.allowed:
-            return Move(frozenset(), status)
-        elif status is None:
-            allowed &= move.allowed
-        status = move.leads_to or status
-    return Move(UNFINISHED if allowed is None else allowed, status)
+        if not (move is before is SAID_WHILE_RUNNING):  # what nearly all of them are
+            ends = {first: move.after(at) for first, at in ends.items() if at in move.allowed}
+        before = move
+    allowed = frozenset(ends)
+    if all(first == at for first, at in ends.items()):
+        return Move(allowed)
+    leads_to = set(ends.values())
+    return Move(allowed, leads_to.pop()) if len(leads_to) == 1 else Move(allowed, wakes=True)
 
 
 def reason_of(event: Event) -> str | None:
@@ -95,6 +118,10 @@ class Run(msgspec.Struct, frozen=True):
     finished: Millis | None = None
     expiry_seconds: int = 30 * 86_400
     holder: str | None = None
+    deadline: Millis | None = None
+    """When the run has to have ended."""
+    wake: Millis | None = None
+    """When the first question that a waiting run has asked expires."""
 
     @property
     def expires(self) -> Millis | None:
@@ -116,29 +143,52 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     traceback: str | None = None
 
 
+class Closed(NamedTuple):
+    """A question that is not open any more, and what closed it."""
+
+    asked: QuestionAsked
+    event: QuestionAnswered | QuestionExpired
+
+
 class Fold:
-    """What a log adds up to, entry by entry: the answer, the failure, the usage."""
+    """What a log adds up to, entry by entry: the answer, the failure, the usage, open questions."""
 
     def __init__(self) -> None:
+        self._number = 0
         self._texts: list[str] = []
+        self._text_numbers: list[int] = []
         self._values: list[Json] = []
+        self._value_numbers: list[int] = []
+        self._within: dict[int, str] = {}
+        self._outer: dict[str, str | None] = {}
+        self._settled: set[str] = set()
         self.submitted: RunSubmitted | None = None
         self.status: Status = "submitted"
         self.failure: Failure | None = None
         self.usage: Usage | None = None
+        self.questions: dict[str, QuestionAsked] = {}
+        """Those that are open."""
+        self.closed: dict[str, Closed] = {}
 
     def apply(self, event: Event) -> None:
         """Take the next event of the log into account."""
+        self._number += 1
         if isinstance(event, OutputChunk):  # nearly all of them
             self._texts.append(event.text)
+            self._text_numbers.append(self._number)
+            if event.within is not None:
+                self._within[self._number] = event.within
             return
         move = MOVES.get(type(event))
         if move is not None:
-            self.status = move.leads_to or self.status
+            self.status = move.after(self.status)
         match event:
             case OutputValue():
                 self._values.append(event.value)
-            case ModelFinished(usage=Usage() as usage):
+                self._value_numbers.append(self._number)
+                if event.within is not None:
+                    self._within[self._number] = event.within
+            case ModelFinished(usage=Usage() as usage) if not self._is_repeated(event.within):
                 so_far = self.usage or Usage()
                 self.usage = Usage(
                     so_far.input_tokens + usage.input_tokens,
@@ -151,7 +201,52 @@ class Fold:
             case RunInterrupted():
                 self.failure = Failure(event.reason, event.message)
             case _:
+                self._apply_journal(event)
+
+    def _apply_journal(self, event: Event) -> None:
+        match event:
+            case QuestionAsked():
+                if event.prompt.kind != "notification":  # nobody has to answer it
+                    self.questions[event.question] = event
+            case QuestionAnswered() | QuestionExpired():
+                asked = self.questions.pop(event.question, None)
+                if asked is not None:  # else somebody else was first
+                    self.closed[event.question] = Closed(asked, event)
+            case StepStarted():
+                self._outer[event.step] = event.within
+                self._settled.discard(event.step)
+            case StepFinished() | StepFailed(final=True):
+                self._settled.add(event.step)
+            case StepRestarted():
+                self._void(lambda number: self._is_said_in(number, event.step))
+            case OutputRestarted():
+                within = event.within
+                self._void(
+                    lambda number: number > event.after and self._within.get(number) == within
+                )
+            case _:
                 pass
+
+    def _is_said_in(self, number: int, step: str) -> bool:
+        return step in self._around(self._within.get(number))
+
+    def _is_repeated(self, within: str | None) -> bool:
+        # A step that has its outcome says the same once more when the step around it is restarted.
+        return not self._settled.isdisjoint(self._around(within))
+
+    def _around(self, within: str | None) -> Iterator[str]:
+        while within is not None:
+            yield within
+            within = self._outer[within] if within in self._outer else scope_around(within)
+
+    def _void(self, is_void: Callable[[int], bool]) -> None:
+        _keep(self._texts, self._text_numbers, is_void)
+        _keep(self._values, self._value_numbers, is_void)
+
+    @property
+    def last(self) -> int:
+        """How many entries it has taken."""
+        return self._number
 
     @property
     def is_finished(self) -> bool:
@@ -166,3 +261,14 @@ class Fold:
         if not self._texts:
             return self._values[0] if len(self._values) == 1 else list(self._values)
         return [text, *self._values]
+
+
+def scope_around(scope: str) -> str | None:
+    """Where a named scope was opened: its own id begins with the id of that step or scope."""
+    return scope.rpartition(".")[0] or None
+
+
+def _keep(said: list[_T], numbers: list[int], is_void: Callable[[int], bool]) -> None:
+    kept = [at for at, number in enumerate(numbers) if not is_void(number)]
+    said[:] = [said[at] for at in kept]
+    numbers[:] = [numbers[at] for at in kept]

@@ -38,12 +38,18 @@ class Submission(msgspec.Struct, frozen=True):
     session: str | None = None
     metadata: dict[str, Json] = {}
     deadline_seconds: float | None = None
+    max_steps: int | None = None
+    max_tokens: int | None = None
     trace: str | None = None
     idempotency_key: str | None = None
     request: Json = None
     """The parsed request, to compare with when the same key comes again."""
     waits: bool = False
     """Whether the caller waits for the answer: then `Started.wait` executes the run."""
+    queued: bool = False
+    """Whether nobody is there who wants the answer at once: then whoever has room executes it."""
+    stays: bool = False
+    """Whether it waits for answers where it is, because who gives them sits there."""
 
 
 class Desk:
@@ -90,10 +96,14 @@ class Desk:
             trace=submission.trace,
             key=self._key(submission, caller),
             folded=submission.waits,
+            queued=submission.queued,
+            stays=submission.stays,
         )
         admitted = await self._runs.start(start)
         if isinstance(admitted, bytes):
             return await self._join(admitted)
+        if isinstance(admitted, Run):
+            return Started(self._runs, self._room, run=admitted)
         started = Started(self._runs, self._room, attempt=admitted)
         if not submission.waits:
             started.launch()
@@ -142,12 +152,21 @@ class Desk:
         """Ask a run of this caller to end. Raises RunFinished."""
         found = await self.open(run, caller)
         attempt = self._runs.reader.live(run)
-        await self._runs.cancel(found, caller.name)
+        await self._runs.controls.cancel(found, caller.name)
         return Started(self._runs, self._room, attempt=attempt, run=found)
+
+    async def answer(self, run: RunId, question: str, answer: Json, caller: Caller) -> View:
+        """Answer a question of a run of this caller.
+
+        Raises QuestionNotFound, QuestionClosed, InvalidAnswer, RunFinished.
+        """
+        found = await self.open(run, caller)
+        await self._runs.controls.answer(found, question, answer, caller.name)
+        return await self.view(run, caller)
 
     async def delete(self, run: RunId, caller: Caller) -> None:
         """Forget a finished run of this caller. Raises RunUnfinished."""
-        await self._runs.delete(await self.open(run, caller))
+        await self._runs.controls.delete(await self.open(run, caller))
 
     def _key(self, submission: Submission, caller: Caller) -> IdempotencyKey | None:
         if submission.idempotency_key is None:
@@ -163,9 +182,12 @@ class Desk:
 
 
 def _grant(submission: Submission) -> Grant:
-    if submission.deadline_seconds is None:
-        return UNLIMITED
-    return Grant(deadline_seconds=submission.deadline_seconds)
+    grant = Grant(
+        deadline_seconds=submission.deadline_seconds,
+        max_steps=submission.max_steps,
+        max_tokens=submission.max_tokens,
+    )
+    return UNLIMITED if grant == UNLIMITED else grant  # the log leaves out that very object
 
 
 def _check_cursor(run: Run, after: int) -> None:

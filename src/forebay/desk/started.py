@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from forebay.core.events import RunInterrupted
+from forebay.core.events import TYPES, RunInterrupted, RunWaiting
 from forebay.core.ids import RunId
 from forebay.core.run import Run
 from forebay.runs.attempt import Attempt
@@ -16,6 +16,7 @@ from forebay.runs.service import Runs
 from .patience import Happens, WaitingRoom
 
 _CLIENT_LEFT = RunInterrupted("client_left", "the client left before the answer was ready")
+_WAITING = TYPES[RunWaiting]
 
 
 class Started:
@@ -68,7 +69,7 @@ class Started:
             self._runs.launch(self._attempt)
 
     async def wait(self, seconds: float, late: Happens, gone: Happens) -> bool:
-        """Execute the run here and now, if it is ours; return when it has ended.
+        """Execute the run here and now, if it is ours; return when it has ended, or asks.
 
         When the time is up, the run is made durable and `late` is called meanwhile; when `gone`
         returns, the client has left, and a light run is ended. Tells whether he still waits.
@@ -88,7 +89,7 @@ class Started:
             if self._attempt is not None:
                 await self._runs.execute_here(self._attempt)
             else:
-                await self._until_ended_elsewhere()
+                await self._until_ended_elsewhere(or_waiting=True)
         finally:
             self._room.leave(waiting)
         return not waiting.is_over
@@ -106,7 +107,10 @@ class Started:
         if self._attempt and not self.is_durable:
             self._attempt.interrupt(_CLIENT_LEFT)
 
-    async def _until_ended_elsewhere(self) -> None:
+    async def _until_ended_elsewhere(self, *, or_waiting: bool = False) -> None:
+        known = (await self.run()).last if or_waiting else 0
         async with aclosing(await self.follow()) as pages:
-            async for _ in pages:
-                pass
+            async for page in pages:
+                newest = page.entries[-1]
+                if or_waiting and newest.number >= known and newest.type == _WAITING:
+                    return

@@ -7,9 +7,9 @@ middleware stands here as plain lines in order.
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
-from forebay.core.errors import Broken, ForebayError, Starting
+from forebay.core.errors import Broken, ForebayError
+from forebay.core.gate import Gate
 from forebay.core.ids import Names
 
 from .asgi import Headers, Receive, Scope, Send
@@ -20,13 +20,6 @@ from .routing import Route, Router
 from .trace import trace_of, traceparent, usable_request_id
 
 log = logging.getLogger("forebay.http")
-
-
-@dataclass(slots=True)
-class Gate:
-    """Whether what most routes need is there. Closed with the reason."""
-
-    closed_by: ForebayError | None = field(default_factory=Starting)
 
 
 class Edge:

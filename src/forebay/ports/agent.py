@@ -1,19 +1,24 @@
 """Agent and Context: what the product runs, and what it hands to what it runs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
+from uuid import UUID
 
 from forebay.core.caller import Caller
-from forebay.core.events import AgentEvent
+from forebay.core.events import AgentEvent, Option, Prompt
 from forebay.core.grant import Grant
 from forebay.core.json import Json
+
+from .steps import AsyncSteps, BlockingSteps
 
 Style: TypeAlias = Literal["async generator", "async function", "generator", "function"]
 """How an agent's body is called. The last two block, and run in a thread."""
 
 
-class Context(Protocol):
-    """One run, seen from inside."""
+class _Inside(Protocol):
+    """What is the same in every context."""
 
     @property
     def run_id(self) -> str:
@@ -56,12 +61,111 @@ class Context(Protocol):
         in an async one `asyncio.CancelledError` is raised at its next await."""
         ...
 
+    @property
+    def idempotency_key(self) -> str:
+        """A key for the step this is called in, the same in every attempt and try: hand it to
+        whom the step pays or tells. Raises RuntimeError outside steps."""
+        ...
+
     def emit(self, event: AgentEvent) -> None:
         """Say a fact. Raises TypeError for an event that only the server may say."""
         ...
 
     def say(self, text: str) -> None:
         """Add to the answer, as `yield` does."""
+        ...
+
+    def scope(self, name: str) -> AbstractContextManager[None]:
+        """A part of the agent with a name, for `with`: what is said in it is compared by itself
+        when the run is resumed. For branches that say something at the same time."""
+        ...
+
+    def now(self) -> datetime:
+        """The time, in UTC; a resumed run gets the same again."""
+        ...
+
+    def uuid(self) -> UUID:
+        """A new random id; a resumed run gets the same again."""
+        ...
+
+    def random(self) -> float:
+        """A random number from 0.0 up to 1.0; a resumed run gets the same again."""
+        ...
+
+
+class Context(_Inside, Protocol):
+    """One run, seen from inside by an agent on the event loop."""
+
+    @property
+    def step(self) -> AsyncSteps:
+        """Do something once: `await ctx.step("name", fn, …)` calls `fn(…)` and returns its result,
+        as JSON makes it or read as `returns`. When the run is resumed, a step that has its result
+        is not done again.
+
+        Raises StepFailed when `fn` has raised and no try is left, StepArgumentsChanged for other
+        arguments under the same `key`, TypeError for arguments that are not JSON without one.
+        """
+        ...
+
+    @property
+    def tool(self) -> AsyncSteps:
+        """A step that is shown as a call of the tool `name`."""
+        ...
+
+    @property
+    def model(self) -> AsyncSteps:
+        """A step that is shown as a call of the model `name`."""
+        ...
+
+    async def ask(  # noqa: PLR0913 -- the fields of a prompt
+        self,
+        prompt: str | Prompt,
+        *,
+        kind: str = "text",
+        options: Sequence[str | Option] = (),
+        timeout_seconds: float | None = None,
+        default: Json = None,
+        placeholder: str | None = None,
+        required: bool = True,
+    ) -> Json:
+        """Ask a person, and wait for the answer: a text, the value of an option, or for a checkbox
+        a list of values. The run waits without occupying anybody, and is then resumed.
+
+        Raises InvalidPrompt, and QuestionTimedOut if the time is up and there is no default.
+        """
+        ...
+
+
+class BlockingContext(_Inside, Protocol):
+    """One run, seen from inside by an agent in a thread."""
+
+    @property
+    def step(self) -> BlockingSteps:
+        """Do something once, as `Context.step` does. `fn` is called in the same thread."""
+        ...
+
+    @property
+    def tool(self) -> BlockingSteps:
+        """A step that is shown as a call of the tool `name`."""
+        ...
+
+    @property
+    def model(self) -> BlockingSteps:
+        """A step that is shown as a call of the model `name`."""
+        ...
+
+    def ask(  # noqa: PLR0913 -- the fields of a prompt
+        self,
+        prompt: str | Prompt,
+        *,
+        kind: str = "text",
+        options: Sequence[str | Option] = (),
+        timeout_seconds: float | None = None,
+        default: Json = None,
+        placeholder: str | None = None,
+        required: bool = True,
+    ) -> Json:
+        """Ask a person, as `Context.ask` does."""
         ...
 
 
@@ -86,6 +190,6 @@ class Agent(Protocol):
         """Turn the caller's input into what the body takes. Raises InvalidInput."""
         ...
 
-    def call(self, ctx: Context, value: object) -> object:
+    def call(self, ctx: Context | BlockingContext, value: object) -> object:
         """Call the body: returns what its style says (a generator, a coroutine, the value)."""
         ...

@@ -20,6 +20,15 @@ class Listener(Protocol):
         """The runs that somebody here waits for, each with the last entry that is known of it."""
         ...
 
+    @property
+    def takes_runs(self) -> bool:
+        """Whether somebody here takes queued runs and wants to hear of them."""
+        ...
+
+    def queued(self) -> None:
+        """There may be queued runs (queued here or anywhere else)."""
+        ...
+
     def moved(self, runs: Mapping[RunNumber, int]) -> None:
         """These runs have entries up to these numbers (written here or anywhere else)."""
         ...

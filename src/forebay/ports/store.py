@@ -8,6 +8,7 @@ import msgspec
 from forebay.core.clock import Millis
 from forebay.core.codec import Entry, Object
 from forebay.core.errors import ForebayError
+from forebay.core.events import Event
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.run import Move, Run, Status
 
@@ -51,6 +52,12 @@ class Append(msgspec.Struct, frozen=True):
     objects: Sequence[Object] = ()
     only_if_lost: bool = False
     """Only if the lease has run out meanwhile (the holder may have renewed it since we looked)."""
+    only_if_held_by: str | None = None
+    """Only while this holder has the lease (somebody else may have taken the run meanwhile)."""
+    only_if_last: bool = False
+    """Only if nobody else wrote in between: the first entry gets the number it has here."""
+    wake: Millis | None = None
+    """For a run that begins to wait: when its first question expires."""
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -59,6 +66,18 @@ class Keep(msgspec.Struct, frozen=True):
     run: Run
     log: bytes
     objects: Sequence[Object] = ()
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """Take queued runs, the most urgent first: each begins its next attempt with `started`."""
+
+    holder: str
+    seconds: float
+    agents: Sequence[str]
+    """Only runs of these agents."""
+    limit: int
+    started: Event
+    time: Millis
 
 
 Write: TypeAlias = Admit | Append | Keep
@@ -119,9 +138,10 @@ class RunStore(Protocol):
     async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
         """Commit a batch, power-loss safe, and answer each write in order.
 
-        A write fails alone: StaleAttempt (another attempt holds the run), RunFinished (no such
-        entry may follow any more), RunNotFound, KeyReused. Raises DatabaseUnavailable if nothing
-        was committed; a batch may be sent again after that even if the commit's fate was unknown.
+        A write fails alone: StaleAttempt (another attempt holds the run, or an `only_if_…` does
+        not hold), RunFinished (no such entry may follow any more), RunNotFound, KeyReused. Raises
+        DatabaseUnavailable if nothing was committed; a batch may be sent again after that even if
+        the commit's fate was unknown.
         """
         ...
 
@@ -137,8 +157,26 @@ class RunStore(Protocol):
         """Move the end of every lease this holder has to so far from now; tells how many it has."""
         ...
 
+    async def lease(self, lease: Lease) -> Sequence[Run]:
+        """Take queued runs in one short transaction, as they are afterwards: running, with the
+        number of their `run.started` as `last`. Of several who ask at once, each gets others."""
+        ...
+
     async def lost(self, limit: int) -> Sequence[Run]:
         """Running runs whose lease has run out."""
+        ...
+
+    async def held(self, holder: str, limit: int) -> Sequence[Run]:
+        """Running runs whose holder's name begins like this."""
+        ...
+
+    async def due(self, now: Millis, limit: int) -> Sequence[Run]:
+        """Unfinished runs whose deadline has passed, and waiting ones whose `wake` has."""
+        ...
+
+    async def last_attempt_that_spoke(self, run: RunNumber) -> int:
+        """The newest attempt that got somewhere, or 0: one with an entry that no later attempt
+        will have to make again, so not what began it, and not what a step said on its way."""
         ...
 
     async def delete(self, run: RunId) -> bool:

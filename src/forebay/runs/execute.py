@@ -6,28 +6,29 @@ Holds the one broad `except` of the product: whatever an agent raises becomes an
 import asyncio
 import contextvars
 import logging
-import traceback
 from collections.abc import AsyncGenerator, Awaitable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from forebay.core.clock import Clock
-from forebay.core.errors import ForebayError
+from forebay.core.errors import BudgetExceeded, ForebayError
 from forebay.core.events import RunFailed, RunInterrupted, RunSucceeded
+from forebay.core.grant import Grant
 from forebay.core.ids import as_uuid
 
-from .attempt import Attempt
+from .attempt import Attempt, Parting
 from .context import RunContext, ThreadContext
+from .raised import message_of, traceback_of
 from .recorder import SMALL_CHARACTERS
+from .scopes import SCOPE
 
 log = logging.getLogger("forebay.runs")
 
 _TURN_EVERY = 64  # pieces of an answer after which others get their turn on the event loop
-_MESSAGE_CHARACTERS = 4_000
-_TRACEBACK_CHARACTERS = 20_000
+_GRACE_SECONDS = 3.0  # for blocking code that was asked to end
 
-Ending: TypeAlias = RunSucceeded | RunFailed | RunInterrupted
+Ending: TypeAlias = RunSucceeded | RunFailed | Parting
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,10 @@ class Execution:
 
     async def __call__(self, attempt: Attempt) -> Ending:
         """Call the agent, and tell how its run ends. Never raises."""
-        if attempt.interruption is not None:
-            return attempt.interruption
+        if attempt.parting is not None:
+            return attempt.parting
         attempt.has_begun = True
-        deadline = attempt.order.grant.deadline_seconds
-        limit = None if deadline is None else asyncio.timeout(deadline)
+        limit = self._time_left(attempt)
         failed: BaseException | None = None
         try:
             if limit is None:
@@ -54,15 +54,29 @@ class Execution:
                     await self._call(attempt)
         except BaseException as error:  # noqa: BLE001 -- an agent may raise anything, SystemExit too
             failed = error
-        if attempt.interruption is not None:
+        if attempt.parting is not None:
             if attempt.task is not None:
                 attempt.task.uncancel()  # it may be a request's task, which goes on to answer
-            return attempt.interruption
+            return attempt.parting
         if limit is not None and limit.expired():
-            return RunFailed("deadline", f"The run took longer than {deadline:g} s.")
-        if isinstance(failed, asyncio.CancelledError):
-            return RunInterrupted("cancelled", "the agent cancelled itself")
-        return RunSucceeded() if failed is None else self._failure(attempt, failed)
+            return past_deadline(attempt.order.grant)
+        return self._success(attempt) if failed is None else self._failure(attempt, failed)
+
+    def _time_left(self, attempt: Attempt) -> asyncio.Timeout | None:
+        deadline = attempt.order.run.deadline
+        if deadline is None:
+            return None
+        return asyncio.timeout(max(0.0, (deadline - self.clock.now()) / 1000))
+
+    def _success(self, attempt: Attempt) -> Ending:
+        try:
+            for event in attempt.journal.leftovers():
+                attempt.recorder.record(event)
+        except BudgetExceeded as error:  # its agent went on all the same
+            return RunFailed(error.reason, error.message)
+        except ForebayError as error:
+            return RunFailed(error.code, error.message)
+        return RunSucceeded()
 
     async def _call(self, attempt: Attempt) -> None:
         order = attempt.order
@@ -70,24 +84,39 @@ class Execution:
             case "async generator":
                 await self._stream(attempt)
             case "async function":
-                ctx = RunContext(attempt)
+                ctx = RunContext(attempt, self)
                 ctx.give(await cast(Awaitable[object], order.agent.call(ctx, order.value)))
             case "generator" | "function":
                 loop = asyncio.get_running_loop()
                 variables = contextvars.copy_context()
-                ctx = ThreadContext(attempt, loop)
-                await loop.run_in_executor(
+                ctx = ThreadContext(attempt, self, loop)
+                body = loop.run_in_executor(
                     self.threads, lambda: variables.run(_call_blocking, attempt, ctx)
                 )
+                body.add_done_callback(_take_note)
+                try:
+                    await asyncio.shield(body)
+                except asyncio.CancelledError:
+                    ctx.release()
+                    # It is told by `ctx.cancelled` and by whatever it says next. When it does not
+                    # listen it is left alone: its run has ended, and nobody hears it any more.
+                    await asyncio.wait({body}, timeout=_GRACE_SECONDS)
+                    raise
 
     async def _stream(self, attempt: Attempt) -> None:
         order = attempt.order
-        ctx = RunContext(attempt)
+        ctx = RunContext(attempt, self)
         pieces = cast(AsyncGenerator[object], order.agent.call(ctx, order.value))
+        is_first = attempt.order.run.attempt == 1  # nothing was said before: nearly always
         count = 0
         try:
             async for piece in pieces:
-                if type(piece) is str and 0 < len(piece) <= SMALL_CHARACTERS:  # nearly all of them
+                if (
+                    is_first
+                    and type(piece) is str
+                    and 0 < len(piece) <= SMALL_CHARACTERS
+                    and SCOPE.get() is None
+                ):
                     attempt.recorder.chunk(piece)
                 else:
                     ctx.give(piece)
@@ -99,7 +128,12 @@ class Execution:
             await pieces.aclose()
             raise
 
-    def _failure(self, attempt: Attempt, error: BaseException) -> RunFailed:
+    def _failure(self, attempt: Attempt, error: BaseException) -> Ending:
+        if isinstance(error, asyncio.CancelledError):
+            return RunInterrupted("cancelled", "the agent cancelled itself")
+        exceeded = attempt.journal.exceeded
+        if exceeded is not None:
+            return RunFailed(exceeded.reason, exceeded.message)
         run = as_uuid(attempt.order.run.id)
         log.error(
             "run %s: agent %s raised %s", run, attempt.order.run.agent, type(error).__name__,
@@ -107,9 +141,9 @@ class Execution:
         )  # fmt: skip
         return RunFailed(
             "agent_error",
-            _message(error) or type(error).__name__,
+            message_of(error),
             error=type(error).__name__,
-            traceback=_text(error) if self.show_tracebacks else None,
+            traceback=traceback_of(error) if self.show_tracebacks else None,
         )
 
 
@@ -133,18 +167,12 @@ def _take_all(pieces: Generator[object], ctx: ThreadContext) -> None:
         pieces.close()
 
 
-def _message(error: BaseException) -> str:
-    try:
-        text = error.message if isinstance(error, ForebayError) else str(error)
-    except Exception:  # noqa: BLE001 -- an error of an agent may fail to say what it is
-        return ""
-    return _writable(text[:_MESSAGE_CHARACTERS])
+def _take_note(body: "asyncio.Future[None]") -> None:
+    # Of blocking code that outlives its run: what it raises then concerns nobody.
+    if not body.cancelled():
+        body.exception()
 
 
-def _text(error: BaseException) -> str:
-    return _writable("".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:])
-
-
-def _writable(text: str) -> str:
-    # File names, for one, may hold what is no Unicode and cannot be written as JSON.
-    return text.encode("utf-8", "replace").decode()
+def past_deadline(grant: Grant) -> RunFailed:
+    """How the log of a run ends that took too long."""
+    return RunFailed("deadline", f"The run took longer than {grant.deadline_seconds or 0:g} s.")

@@ -6,7 +6,7 @@ from the log until it has caught up, and costs nobody else anything.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from forebay.core.clock import Clock
@@ -159,6 +159,8 @@ class Follower:
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.page_reads = 0
+        self.on_queued: Callable[[], None] | None = None
+        """Told that there may be queued runs, if somebody here takes them."""
 
     def start(self) -> None:
         """Begin to listen."""
@@ -172,6 +174,14 @@ class Follower:
             await asyncio.gather(self._task, return_exceptions=True)
 
     # --- what is heard --------------------------------------------------------------------------
+
+    @property
+    def takes_runs(self) -> bool:
+        return self.on_queued is not None
+
+    def queued(self) -> None:
+        if self.on_queued is not None:
+            self.on_queued()
 
     @property
     def interested(self) -> bool:
@@ -210,9 +220,14 @@ class Follower:
         """Tell a run under way here what others write into its log."""
         self._attendants[number] = attendant
 
-    def leave(self, number: RunNumber) -> None:
-        """The run is no longer under way here."""
-        self._attendants.pop(number, None)
+    def look_at(self, number: RunNumber, after: int) -> None:
+        """Read what a log has after this number, since nobody may have told us of it."""
+        self._look_at(number, after, _ALL)
+
+    def leave(self, number: RunNumber, attendant: Attendant) -> None:
+        """This attempt is over."""
+        if self._attendants.get(number) is attendant:  # else the next one is here already
+            del self._attendants[number]
 
     def _look_at(self, number: RunNumber, after: int, until: int) -> None:
         known = self._dirty.get(number, _Gap(after, until))

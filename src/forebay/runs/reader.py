@@ -61,12 +61,15 @@ class RunReader:
 
     async def view(self, run: Run) -> View:
         """The run, with what its log adds up to now."""
-        fold, last = Fold(), 0
-        while entries := await self.read(run, after=last):
+        fold = Fold()
+        await self.go_on(run, fold)
+        return View(run, fold)
+
+    async def go_on(self, run: Run, fold: Fold) -> None:
+        """Let a fold take the entries that it has not seen."""
+        while entries := await self.read(run, after=fold.last):
             for entry in entries:
                 fold.apply(await self._whole(run, entry))
-            last = entries[-1].number
-        return View(run, fold)
 
     async def read(
         self,

@@ -8,9 +8,9 @@ between the pieces of its agent's answer.
 import asyncio
 from collections.abc import Callable, Sequence
 
-from forebay.core.clock import Clock
+from forebay.core.clock import Clock, Millis
 from forebay.core.codec import MAX_EVENT_BYTES, Entry, Object, Said, encode_event, offload, restore
-from forebay.core.errors import BacklogFull, ForebayError
+from forebay.core.errors import BacklogFull, ForebayError, StaleAttempt
 from forebay.core.events import (
     FINAL_TYPES,
     TYPES,
@@ -18,9 +18,11 @@ from forebay.core.events import (
     Event,
     ObjectRef,
     OutputChunk,
+    RunRequeued,
     RunStarted,
     RunSubmitted,
     RunSucceeded,
+    RunWaiting,
 )
 from forebay.core.ids import RunNumber
 from forebay.core.run import Fold, Run, move_of, reason_of
@@ -120,7 +122,7 @@ class LightRecorder:
 class DurableRecorder:
     """The newest part of a durable run's log: what is not committed yet."""
 
-    def __init__(  # noqa: PLR0913 -- the parts it is made of, once
+    def __init__(
         self,
         run: Run,
         number: RunNumber,
@@ -128,15 +130,15 @@ class DurableRecorder:
         clock: Clock,
         committer: Committer,
         follower: Follower,
-        when_refused: Callable[[], None],
-        fold: Fold | None = None,
     ) -> None:
         self.number = number
-        self.fold = fold
+        self.fold: Fold | None = None
+        """What the log adds up to, if somebody waits for it here."""
+        self.when_refused: Callable[[], None] | None = None
+        """Told that the log takes nothing from us any more."""
         self.ended = asyncio.Event()
         self._run = run.id
         self._attempt = run.attempt
-        self._when_refused = when_refused
         self._clock = clock
         self._committer = committer
         self._follower = follower
@@ -148,6 +150,7 @@ class DurableRecorder:
         self._final: Entry | None = None
         self._bytes = 0
         self._room = asyncio.Event()
+        self._settled = asyncio.Event()
         self._committed = run.last
         self._refused: ForebayError | None = None
 
@@ -163,6 +166,44 @@ class DurableRecorder:
     @property
     def has_room(self) -> bool:
         return len(self._pending) < ROOM_ENTRIES and self._bytes < ROOM_BYTES
+
+    async def committed(self) -> None:
+        """Wait until all that was recorded is in the log. Raises why it takes no more from us."""
+        while (self._pending or self._flying) and not self._refused:
+            self._settled.clear()
+            await self._settled.wait()
+        if self._refused:
+            raise self._refused
+
+    async def wait_for_answers(self, waiting: RunWaiting, wake: Millis | None) -> bool:
+        """Let the run wait, unless somebody has written into its log since we last looked.
+
+        Raises why the log takes nothing from us any more.
+        """
+        await self.committed()
+        entry = Entry(self._committed + 1, self._attempt, self._clock.now(), event=waiting)
+        append = Append(
+            self.number,
+            self._attempt,
+            [entry],
+            move_of([waiting]),
+            only_if_last=True,
+            wake=wake,
+        )
+        try:
+            await self._committer.write(append)
+        except StaleAttempt:
+            return False
+        self._follower.deliver(self._run, [entry])
+        self._refused = StaleAttempt("The run waits for answers.")
+        self.ended.set()
+        return True
+
+    def heard(self, last: int) -> None:
+        """Somebody else has written entries up to this number."""
+        if not self._pending and not self._flying and last > self._committed:
+            self._committed = last
+            self._next = last + 1
 
     async def room(self) -> None:
         """Wait until the agent may go on. Raises why the log takes nothing from us any more."""
@@ -225,10 +266,12 @@ class DurableRecorder:
                 self._unwritten, self._pending = None, []
                 self._refused = outcome
                 self.ended.set()
-                self._when_refused()
+                if self.when_refused is not None:
+                    self.when_refused()
             case _:
                 pass  # the database is away: offer the same again
         self._room.set()
+        self._settled.set()
         if self._pending or self._unwritten:
             self._committer.append_for(self)
 
@@ -256,6 +299,8 @@ class DurableRecorder:
         self._follower.deliver(self._run, entries)
         if entries[-1].type in FINAL_TYPES:
             self._final = entries[-1]
+            self.ended.set()
+        elif isinstance(entries[-1].event, RunRequeued):
             self.ended.set()
 
     @staticmethod

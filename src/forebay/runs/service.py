@@ -1,29 +1,35 @@
-"""Runs: starting, finding, following, cancelling and forgetting them. What the desk talks to."""
+"""Runs: starting them, queueing them, going on with them, and what is under way in this process."""
 
 import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
 from forebay.core.caller import Caller
-from forebay.core.clock import Clock
-from forebay.core.codec import Entry, pack
+from forebay.core.clock import Clock, Millis
+from forebay.core.codec import pack
 from forebay.core.errors import (
     Conflict,
     ForebayError,
     NotFound,
-    RunFinished,
-    RunUnfinished,
     Stopping,
 )
-from forebay.core.events import CancelRequested, Event, RunInterrupted, RunStarted, RunSubmitted
+from forebay.core.events import (
+    CodeChanged,
+    RunInterrupted,
+    RunRequeued,
+    RunStarted,
+    RunSubmitted,
+    RunWaiting,
+)
 from forebay.core.grant import Grant
-from forebay.core.ids import RunId, new_run_id
+from forebay.core.ids import RunId, RunNumber, new_run_id
 from forebay.core.json import Json
-from forebay.core.run import Run, Status, move_of, reason_of
+from forebay.core.run import Run, Status
 from forebay.ports.agent import Agent
 from forebay.ports.executor import Executor
 from forebay.ports.storage import Storage
@@ -31,8 +37,6 @@ from forebay.ports.store import (
     CONTROL,
     Admit,
     Admitted,
-    Append,
-    Appended,
     IdempotencyKey,
     Joined,
     Keep,
@@ -40,8 +44,10 @@ from forebay.ports.store import (
 
 from .attempt import Attempt, Order, cancelled_by
 from .commit import NOT_WRITTEN, Committer
+from .controls import Controls
 from .execute import Execution
 from .follow import Follower
+from .past import Past
 from .reader import RunReader
 from .recorder import DurableRecorder, LightRecorder
 
@@ -49,11 +55,10 @@ LEASE_SECONDS = 9.0
 _PROMOTION_RETRY_SECONDS = 0.5
 _STOP_SECONDS = 10.0
 
+_HANDED_BACK = RunRequeued("handed_back", "the process that executed it was stopped")
 _SERVER_STOPPED = RunInterrupted("server_stopped", "the server was stopped")
 
 log = logging.getLogger("forebay.runs")
-
-_NOT_BEGUN = RunInterrupted("not_begun", "the database went away while the run was admitted")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -73,6 +78,18 @@ class Start(msgspec.Struct, frozen=True):
     key: IdempotencyKey | None = None
     folded: bool = False
     """Whether this process should keep what the log adds up to, because somebody waits for it."""
+    queued: bool = False
+    """Whether it is left to whoever has room for it, here or in another process."""
+    stays: bool = False
+    """Whether its attempt goes on while it waits for answers."""
+
+
+class Place(NamedTuple):
+    """Where runs are executed, as it stands in their logs."""
+
+    executor: str
+    holder: str
+    code: str = ""
 
 
 class Runs:
@@ -85,16 +102,18 @@ class Runs:
         execution: Execution,
         *,
         clock: Clock,
-        holder: str,
+        place: Place,
         keep_light: bool = True,
+        resume: bool = True,
         on_end: Callable[[Run, str | None], None] | None = None,
     ) -> None:
         self._storage = storage
         self._executor = executor
         self._execution = execution
-        self._clock = clock
-        self._holder = holder
-        self._started = RunStarted(executor.name, holder)
+        self.clock = clock
+        self.place = place
+        self._resumes = resume
+        self.started = RunStarted(*place)
         self._keeps_light = keep_light
         self._on_end = on_end
         self._live: dict[RunId, Attempt] = {}
@@ -104,7 +123,12 @@ class Runs:
         self.committer = Committer(storage, clock)
         self.follower = Follower(storage, clock)
         self.reader = RunReader(storage, self.committer, self.follower, self._live)
-        self._unsure: set[RunId] = set()
+        self.controls = Controls(
+            storage, self.committer, self.follower, self.reader, self._live, clock
+        )
+        self._admitting: set[RunId] = set()
+        self.on_room: Callable[[], None] | None = None
+        """Told that an attempt has ended."""
         self.ended: Counter[Status] = Counter()
 
     # --- its life -------------------------------------------------------------------------------
@@ -116,7 +140,7 @@ class Runs:
         self.follower.start()
 
     async def aclose(self) -> None:
-        """End every run under way here, write everything down, stop."""
+        """End every attempt under way here, write everything down, stop."""
         self.stop()
         tasks = [attempt.task for attempt in self._live.values() if attempt.task]
         if tasks:
@@ -127,10 +151,14 @@ class Runs:
         await self.follower.aclose()
 
     def stop(self) -> None:
-        """Take no more runs, and ask those under way to end."""
+        """Take no more runs; hand durable ones back, and end the others."""
         self.closed_by = Stopping()
         for attempt in list(self._live.values()):
-            attempt.interrupt(_SERVER_STOPPED)
+            self._stop(attempt)
+
+    def _stop(self, attempt: Attempt) -> None:
+        durable = isinstance(attempt.recorder, DurableRecorder)
+        attempt.interrupt(_HANDED_BACK if durable and self._resumes else _SERVER_STOPPED)
 
     @property
     def _is_stopping(self) -> bool:
@@ -148,11 +176,18 @@ class Runs:
 
     # --- starting -------------------------------------------------------------------------------
 
-    async def start(self, start: Start) -> Attempt | RunId:
-        """Admit a run, which is then to be executed. A run id means: the key named this one."""
+    async def start(self, start: Start) -> Attempt | Run | RunId:
+        """Admit a run.
+
+        An attempt is to be executed by whoever asked; a run was queued, for others to execute. A
+        run id means: the key named this one.
+        """
         if self.closed_by is not None:
             raise self.closed_by
-        now = self._clock.now()
+        if start.queued:
+            return await self._enqueue(start)
+        now = self.clock.now()
+        limit = start.grant.deadline_seconds
         run = Run(
             id=new_run_id(now),
             agent=start.agent.name,
@@ -167,37 +202,79 @@ class Runs:
             metadata=start.metadata or {},
             started=now,
             expiry_seconds=start.expiry_seconds,
-            holder=self._holder,
+            holder=self.place.holder,
+            deadline=None if limit is None else Millis(now + int(limit * 1000)),
         )
-        recorder = LightRecorder(self._clock, 1)
-        recorder.record(
-            RunSubmitted(
-                start.agent.name,
-                start.input,
-                start.dialect,
-                start.caller,
-                start.grant,
-                start.session,
-                run.metadata,
-                start.trace,
-            )
-        )
-        recorder.say(1, self._started)
+        recorder = LightRecorder(self.clock, 1)
+        recorder.record(_submitted(start))
+        recorder.say(1, self.started)
         order = Order(run, start.agent, start.value, start.caller, start.grant)
-        attempt = Attempt(order, recorder, self.make_durable, start.trace)
+        attempt = Attempt(order, recorder, self, trace=start.trace)
+        attempt.stays = start.stays
         if start.durable:
             admit = self._admission(attempt, recorder, start.key)
+            self._admitting.add(run.id)
             try:
                 joined = await self._admit(attempt, recorder, admit, folded=start.folded)
             except NOT_WRITTEN:
-                self._unsure.add(run.id)  # it may have been committed all the same
+                self.controls.doubt(run.id)  # it may have been committed all the same
                 raise
+            finally:
+                self._admitting.discard(run.id)
             if joined is not None:
                 return joined
         self._live[run.id] = attempt
         if self._is_stopping:  # meanwhile
-            attempt.interrupt(_SERVER_STOPPED)
+            self._stop(attempt)
         return attempt
+
+    async def _enqueue(self, start: Start) -> Run | RunId:
+        now = self.clock.now()
+        limit = start.grant.deadline_seconds
+        run = Run(
+            id=new_run_id(now),
+            agent=start.agent.name,
+            tenant=start.caller.tenant,
+            caller=start.caller.name,
+            created=now,
+            last=1,
+            session=start.session,
+            metadata=start.metadata or {},
+            expiry_seconds=start.expiry_seconds,
+            deadline=None if limit is None else Millis(now + int(limit * 1000)),
+        )
+        recorder = LightRecorder(self.clock, CONTROL)
+        recorder.record(_submitted(start))
+        admit = Admit(run, recorder.entries(), start.key, objects=tuple(recorder.objects))
+        try:
+            outcome = await self.committer.write(admit)
+        except NOT_WRITTEN:
+            self.controls.doubt(run.id)  # it may have been committed all the same
+            raise
+        if isinstance(outcome, Joined):
+            return outcome.run
+        assert isinstance(outcome, Admitted)
+        return msgspec.structs.replace(run, number=outcome.number)
+
+    def go_on(self, run: Run, number: RunNumber, order: Order, past: Past) -> None:
+        """Execute the next attempt at a run that this process holds."""
+        recorder = self._durable_recorder(run, number)
+        attempt = Attempt(order, recorder, self, past.journal, past.submitted.trace)
+        recorder.when_refused = attempt.be_ended_elsewhere
+        self._live[run.id] = attempt
+        self.follower.attend(number, attempt)
+        self.look_for(attempt)
+        if past.code not in (None, self.place.code):
+            recorder.record(CodeChanged(past.code or "", self.place.code))
+        if past.cancelled is not None:
+            attempt.interrupt(cancelled_by(past.cancelled.by))
+        if self._is_stopping:  # meanwhile
+            self._stop(attempt)
+        self.launch(attempt)
+
+    def knows(self, run: RunId) -> bool:
+        """Whether this process executes a run, or may be about to."""
+        return run in self._live or run in self._admitting or run in self.controls.doubted
 
     def launch(self, attempt: Attempt) -> None:
         """Execute an attempt in a task of its own."""
@@ -211,6 +288,8 @@ class Runs:
     async def make_durable(self, attempt: Attempt) -> None:
         """Turn a light run into a durable one: it lasts, it is large, or somebody needs it to."""
         if attempt.promotion is None and not attempt.is_closing:
+            if isinstance(attempt.recorder, DurableRecorder):
+                return
             attempt.promotion = asyncio.create_task(self._promote(attempt), name="make-durable")
         if attempt.promotion is not None:
             await asyncio.shield(attempt.promotion)
@@ -225,7 +304,7 @@ class Runs:
             try:
                 await self._admit(attempt, light, admit, folded=True)
             except NOT_WRITTEN:
-                await self._clock.sleep(_PROMOTION_RETRY_SECONDS)
+                await self.clock.sleep(_PROMOTION_RETRY_SECONDS)
             else:
                 return
 
@@ -242,21 +321,20 @@ class Runs:
         if isinstance(outcome, Joined):
             return outcome.run
         assert isinstance(outcome, Admitted)
-        recorder = DurableRecorder(
-            admit.run,
-            outcome.number,
-            clock=self._clock,
-            committer=self.committer,
-            follower=self.follower,
-            when_refused=attempt.be_ended_elsewhere,
-            fold=attempt.fold() if folded else None,
-        )
+        recorder = self._durable_recorder(admit.run, outcome.number)
+        recorder.when_refused = attempt.be_ended_elsewhere
+        recorder.fold = attempt.fold() if folded else None
         if light.is_followed:
             self.follower.adopt(admit.run.id, outcome.number, light.topic)
         attempt.recorder = recorder
         recorder.take_over(light.log[admit.run.last :], light.objects[len(admit.objects) :])
         self.follower.attend(outcome.number, attempt)
         return None
+
+    def _durable_recorder(self, run: Run, number: RunNumber) -> DurableRecorder:
+        return DurableRecorder(
+            run, number, clock=self.clock, committer=self.committer, follower=self.follower
+        )
 
     # --- under way ------------------------------------------------------------------------------
 
@@ -266,73 +344,55 @@ class Runs:
         if attempt.promotion is not None:
             await attempt.promotion
         recorder = attempt.recorder
-        with suppress(Conflict, NotFound):  # somebody else may have ended the run meanwhile
-            recorder.record(ending)
+        if isinstance(recorder, LightRecorder) and isinstance(ending, RunRequeued):
+            ending = _SERVER_STOPPED
+        if not isinstance(ending, RunWaiting):  # which stands in the log already
+            with suppress(Conflict, NotFound):  # somebody else may have ended the run meanwhile
+                recorder.record(ending)
         if isinstance(recorder, DurableRecorder):
             await recorder.ended.wait()
-            self.follower.leave(recorder.number)
-        del self._live[attempt.order.run.id]
-        run = attempt.run
+            self.follower.leave(recorder.number, attempt)
+        if self._live.get(attempt.order.run.id) is attempt:  # else the next one is here already
+            del self._live[attempt.order.run.id]
+        if self.on_room is not None:
+            self.on_room()
+        if not isinstance(ending, RunWaiting | RunRequeued):  # then the run goes on without us
+            self._count(attempt)
+
+    def _count(self, attempt: Attempt) -> None:
+        recorder, run = attempt.recorder, attempt.run
         if recorder.final is None:  # somebody else has ended it, and his entry is not ours
-            run = msgspec.structs.replace(run, status="interrupted", finished=self._clock.now())
+            run = msgspec.structs.replace(run, status="interrupted", finished=self.clock.now())
         self.ended[run.status] += 1
         if self._on_end is not None:
             self._on_end(run, attempt.trace)
         if isinstance(recorder, LightRecorder) and self._keeps_light:
             self.committer.keep(Keep(run, pack(recorder.log), recorder.objects))
 
-    # --- ending ---------------------------------------------------------------------------------
+    # --- what an attempt asks of its house ------------------------------------------------------
 
-    async def cancel(self, run: Run, by: str) -> None:
-        """Ask a run to end. Raises RunFinished."""
-        if run.is_finished:
-            raise RunFinished
-        request = CancelRequested(by)
-        attempt, light = self._live.get(run.id), self.reader.light(run.id)
-        if attempt is not None and light is not None:
-            if attempt.is_closing:
-                raise RunFinished
-            light.say(CONTROL, request)
-            attempt.interrupt(cancelled_by(by))
-            return
-        await self.control(run, request)
+    def look_for(self, attempt: Attempt) -> None:
+        """Let an attempt hear what others have written into its log since it last heard."""
+        if isinstance(attempt.recorder, DurableRecorder):
+            self.follower.look_at(attempt.recorder.number, attempt.last)
 
-    async def control(self, run: Run, *events: Event, only_if_lost: bool = False) -> None:
-        """Write into a run's log without being its attempt. Raises RunFinished, StaleAttempt."""
-        now = self._clock.now()
-        entries = [
-            Entry(number, CONTROL, now, event=event)
-            for number, event in enumerate(events, run.last + 1)
-        ]
-        append = Append(
-            await self.reader.number(run),
-            CONTROL,
-            entries,
-            move_of(events),
-            reason_of(events[-1]),
-            only_if_lost=only_if_lost,
-        )
-        outcome = await self.committer.write(append)
-        assert isinstance(outcome, Appended)
-        for number, entry in enumerate(entries, outcome.first):
-            entry.number = number
-        self.follower.deliver(run.id, entries)
-        attempt = self._live.get(run.id)
-        if attempt is not None:
-            attempt.hear(entries)
+    async def read_object(self, run: Run, object_id: str) -> bytes:
+        """A value beside the log of a run. Raises ObjectNotFound."""
+        return await self.reader.read_object(run, object_id)
 
-    async def end_unsure(self) -> None:
-        """End runs that turn out to be admitted, though their callers were told otherwise."""
-        for run_id in list(self._unsure):
-            run = await self._storage.find(run_id)
-            if run is not None:
-                with suppress(Conflict, NotFound):
-                    await self.control(run, _NOT_BEGUN)
-            self._unsure.discard(run_id)
+    async def expire(self, run: Run, question: str) -> None:
+        """Say that nobody has answered in time."""
+        await self.controls.expire(run, question)
 
-    async def delete(self, run: Run) -> None:
-        """Forget a finished run. Raises RunUnfinished."""
-        if not run.is_finished:
-            raise RunUnfinished
-        await self.committer.kept(run.id)
-        await self._storage.delete(run.id)
+
+def _submitted(start: Start) -> RunSubmitted:
+    return RunSubmitted(
+        start.agent.name,
+        start.input,
+        start.dialect,
+        start.caller,
+        start.grant,
+        start.session,
+        start.metadata or {},
+        start.trace,
+    )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import msgspec
 
 from forebay.core.clock import Clock, Millis
-from forebay.core.codec import Entry, unpack
-from forebay.core.errors import KeyReused, RunFinished, RunNotFound, RunUnfinished, StaleAttempt
+from forebay.core.codec import Entry, encode_event, unpack
+from forebay.core.errors import KeyReused, RunNotFound, RunUnfinished
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_ENTRIES, page
 from forebay.core.run import FINISHED, Run
@@ -21,10 +21,14 @@ from forebay.ports.store import (
     IdempotencyKey,
     Joined,
     Keep,
+    Lease,
     Outcome,
     RunQuery,
     Write,
 )
+from forebay.storage.refusing import State, refusal
+from forebay.storage.rows import IN_A_NAMED_SCOPE, IN_A_SCOPE, SILENT_TYPES
+from forebay.storage.telling import appended, queues
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,11 @@ class MemoryStorage:
 
     async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
         outcomes = [self._write(write) for write in batch]
-        if self._listener and self._listener.interested:
-            moved = {write.run for write in batch if isinstance(write, Append)}
-            self._listener.moved({run: self._runs[run].last for run in moved if run in self._runs})
+        listener = self._listener
+        if listener and listener.interested:
+            listener.moved(appended(batch, outcomes))
+        if listener and listener.takes_runs and queues(batch, outcomes):
+            listener.queued()
         return outcomes
 
     def _write(self, write: Write) -> Outcome:
@@ -106,12 +112,10 @@ class MemoryStorage:
         standing = _standing(log, append)
         if standing is not None:
             return Appended(standing)
-        if append.attempt not in (CONTROL, run.attempt):
-            return StaleAttempt()
-        if run.status not in append.move.allowed:
-            return RunFinished()
-        if append.only_if_lost and self._leases[append.run] >= self._clock.boot():
-            return StaleAttempt("The lease was renewed meanwhile.")
+        lost = run.status == "running" and self._leases[append.run] < self._clock.boot()
+        refused = refusal(append, State(run.last, run.attempt, run.status, run.holder, lost))
+        if refused is not None:
+            return refused
         log.extend(
             Entry(number, entry.attempt, entry.time, data=entry.data)
             for number, entry in enumerate(append.entries, run.last + 1)
@@ -137,6 +141,59 @@ class MemoryStorage:
         for number in held:
             self._leases[number] = self._clock.boot() + seconds * 1000
         return len(held)
+
+    async def lease(self, lease: Lease) -> Sequence[Run]:
+        queued = [
+            number
+            for number, run in self._runs.items()
+            if run.status == "submitted" and run.agent in lease.agents
+        ]
+        queued.sort(key=lambda number: (-self._runs[number].priority, number))
+        taken = [self._take(number, lease) for number in queued[: lease.limit]]
+        if taken and self._listener and self._listener.interested:
+            self._listener.moved({run.number: run.last for run in taken if run.number})
+        return taken
+
+    def _take(self, number: RunNumber, lease: Lease) -> Run:
+        run = self._runs[number]
+        run = self._runs[number] = msgspec.structs.replace(
+            run,
+            status="running",
+            last=run.last + 1,
+            attempt=run.attempt + 1,
+            holder=lease.holder,
+            started=lease.time if run.started is None else run.started,
+        )
+        self._leases[number] = self._clock.boot() + lease.seconds * 1000
+        started = Entry(run.last, run.attempt, lease.time, data=encode_event(lease.started))
+        self._entries[number].append(started)
+        return run
+
+    async def held(self, holder: str, limit: int) -> Sequence[Run]:
+        return [
+            run
+            for run in self._runs.values()
+            if run.status == "running" and (run.holder or "").startswith(holder)
+        ][:limit]
+
+    async def due(self, now: Millis, limit: int) -> Sequence[Run]:
+        return [
+            run
+            for run in self._runs.values()
+            if not run.is_finished
+            and any(time is not None and time <= now for time in (run.deadline, run.wake))
+        ][:limit]
+
+    async def last_attempt_that_spoke(self, run: RunNumber) -> int:
+        if run in self._runs and not self._runs[run].durable:
+            return 0
+        spoke = [
+            entry.attempt
+            for entry in self._entries.get(run, ())
+            if entry.type not in SILENT_TYPES
+            and (IN_A_SCOPE not in entry.data or IN_A_NAMED_SCOPE in entry.data)
+        ]
+        return max(spoke, default=0)
 
     async def lost(self, limit: int) -> Sequence[Run]:
         now = self._clock.boot()
@@ -211,13 +268,16 @@ def _standing(log: Sequence[Entry], append: Append) -> int | None:
 
 
 def _moved(run: Run, append: Append) -> Run:
-    ends = append.move.leads_to in FINISHED
+    status = append.move.after(run.status)
+    stays = status == run.status
     return msgspec.structs.replace(
         run,
         last=run.last + len(append.entries),
-        status=append.move.leads_to or run.status,
+        status=status,
         reason=append.reason or run.reason,
-        finished=append.entries[-1].time if ends else run.finished,
+        finished=append.entries[-1].time if status in FINISHED else None,
+        holder=run.holder if stays else None,
+        wake=run.wake if stays else append.wake if status == "waiting" else None,
     )
 
 

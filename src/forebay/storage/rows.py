@@ -5,26 +5,54 @@ from typing import TypeAlias, cast
 
 from forebay.core.clock import Millis
 from forebay.core.codec import decode_json, encode_json
+from forebay.core.events import (
+    TYPES,
+    CodeChanged,
+    OutputRestarted,
+    RunStarted,
+    RunSubmitted,
+    StepRestarted,
+    StepStarted,
+)
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.json import Json
 from forebay.core.run import Run, Status
 
 RUN_COLUMNS = (
     "number, id, tenant, caller, agent, session, priority, status, durable, last, attempt, "
-    "reason, metadata, created, started, finished, expiry_seconds, holder"
+    "reason, metadata, created, started, finished, expiry_seconds, holder, deadline, wake"
 )
 
 _RunRow: TypeAlias = tuple[
     RunNumber, bytes, str, str, str, str | None, int, Status, bool | int, int, int,
     str | None, str | None, Millis, Millis | None, Millis | None, int, str | None,
+    Millis | None, Millis | None,
 ]  # fmt: skip
+
+SILENT_TYPES = tuple(
+    TYPES[kind]
+    for kind in (
+        RunSubmitted, RunStarted, CodeChanged, StepStarted, StepRestarted, OutputRestarted,
+    )
+)  # fmt: skip
+"""What an attempt says before it has got anywhere."""
+
+IN_A_SCOPE = b',"within":"'
+IN_A_NAMED_SCOPE = IN_A_SCOPE + b"."
+"""What is said inside a step gets nowhere either: only the step's result is not said again. Named
+scopes are outside of steps if their names begin with a dot. (In a text quotes are escaped.)"""
+
+
+def end_of_prefix(prefix: str) -> str:
+    """Every name that begins like this sorts before it. Names of holders are ASCII."""
+    return f"{prefix}\x7f"
 
 
 def read_run(row: Sequence[object]) -> Run:
     """Read RUN_COLUMNS."""
     (
         number, run, tenant, caller, agent, session, priority, status, durable, last, attempt,
-        reason, metadata, created, started, finished, expiry_seconds, holder,
+        reason, metadata, created, started, finished, expiry_seconds, holder, deadline, wake,
     ) = cast(_RunRow, row)  # fmt: skip
     return Run(
         id=RunId(run),
@@ -45,6 +73,8 @@ def read_run(row: Sequence[object]) -> Run:
         finished=finished,
         expiry_seconds=expiry_seconds,
         holder=holder,
+        deadline=deadline,
+        wake=wake,
     )
 
 

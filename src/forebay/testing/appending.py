@@ -130,9 +130,9 @@ class AppendingContract(DatabaseTests):
         run = new_run(status="submitted", last=1, started=None)
         number = await admit(storage, admission(run))
 
-        assert isinstance(await write(storage, chunks(number, 2, "x")), RunFinished)
+        assert isinstance(await write(storage, chunks(number, 2, "x")), StaleAttempt)
         impossible = append(number, 2, RunSucceeded(), OutputChunk("after the end"))
-        assert isinstance(await write(storage, impossible), RunFinished)
+        assert isinstance(await write(storage, impossible), StaleAttempt)
         assert len(await storage.read(number)) == 1
 
     async def test_control_may_write_in_every_unfinished_state(self, storage: Storage) -> None:

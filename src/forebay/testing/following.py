@@ -59,6 +59,8 @@ class HeardRuns:
     def __init__(self) -> None:
         self.waits_for: dict[RunNumber, int] = {}
         self.told: dict[RunNumber, int] = {}
+        self.takes_runs = False
+        self.times_queued = 0
         self._news = asyncio.Event()
 
     @property
@@ -75,6 +77,10 @@ class HeardRuns:
             self.told[number] = max(last, self.told.get(number, 0))
         self._news.set()
 
+    def queued(self) -> None:
+        self.times_queued += 1
+        self._news.set()
+
     def missed(self) -> None:
         """Nothing was missed that matters here."""
 
@@ -82,6 +88,13 @@ class HeardRuns:
         """Wait until it was told that this run has got so far."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while self.told.get(number, 0) < last:
+                self._news.clear()
+                await self._news.wait()
+
+    async def heard_of_queue(self, times: int = 1) -> None:
+        """Wait until it was told so often that there may be queued runs."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while self.times_queued < times:
                 self._news.clear()
                 await self._news.wait()
 

@@ -11,13 +11,18 @@ from forebay.core.events import (
     CancelRequested,
     Event,
     OutputChunk,
+    Prompt,
+    QuestionAnswered,
+    QuestionAsked,
     RunInterrupted,
+    RunRequeued,
     RunStarted,
     RunSubmitted,
     RunSucceeded,
+    RunWaiting,
 )
-from forebay.core.ids import RunNumber, new_run_id
-from forebay.core.run import Run, move_of
+from forebay.core.ids import RunId, RunNumber, new_run_id
+from forebay.core.run import Run, move_of, reason_of
 from forebay.ports.store import (
     CONTROL,
     Admit,
@@ -26,6 +31,7 @@ from forebay.ports.store import (
     Appended,
     IdempotencyKey,
     Keep,
+    Lease,
     Outcome,
     RunStore,
     Write,
@@ -33,6 +39,7 @@ from forebay.ports.store import (
 
 NOW = Millis(1_767_225_600_000)  # 2026-01-01T00:00:00Z
 HOLDER = f"{boot_id()}/1/test"
+TAKER = f"{boot_id()}/2/taker"
 LEASE_SECONDS = 9.0
 
 _later = count()
@@ -54,6 +61,12 @@ def new_run(**changes: object) -> Run:
         holder=HOLDER,
     )
     return msgspec.structs.replace(run, **changes)
+
+
+def queued_run(**changes: object) -> Run:
+    """A run that waits for room."""
+    waiting = new_run(status="submitted", last=1, attempt=0, started=None, holder=None)
+    return msgspec.structs.replace(waiting, **changes)
 
 
 def entries_from(first: int, *events: Event, attempt: int = 1) -> list[Entry]:
@@ -86,19 +99,17 @@ def append(
     first: int,
     *events: Event,
     attempt: int = 1,
-    objects: Sequence[Object] = (),
-    only_if_lost: bool = False,
+    **changes: object,
 ) -> Append:
     """Append events, of which the first is expected to get this number."""
-    return Append(
+    said = Append(
         run,
         attempt,
         entries_from(first, *events, attempt=attempt),
         move_of(events),
-        getattr(events[-1], "reason", None),
-        objects,
-        only_if_lost,
+        reason_of(events[-1]),
     )
+    return msgspec.structs.replace(said, **changes)
 
 
 def chunks(run: RunNumber, first: int, *texts: str, attempt: int = 1) -> Append:
@@ -120,6 +131,31 @@ def loss(run: RunNumber, first: int) -> Append:
     """End a run whose executor is gone, if it still is when this is written."""
     ending = RunInterrupted("server_lost", "the server that executed this run is gone")
     return append(run, first, ending, attempt=CONTROL, only_if_lost=True)
+
+
+def requeue(run: RunNumber, first: int, **guards: object) -> Append:
+    """Queue a run again whose attempt is over."""
+    again = RunRequeued("lost", "attempt 1 was lost")
+    return append(run, first, again, attempt=CONTROL, **guards)
+
+
+def wait(run: RunNumber, first: int, *, attempt: int = 1, **changes: object) -> Append:
+    """Ask a question, and wait for the answer."""
+    asked = QuestionAsked("q", Prompt("Go on?"))
+    return append(run, first, asked, RunWaiting(["q"]), attempt=attempt, **changes)
+
+
+def answer(run: RunNumber, first: int, **guards: object) -> Append:
+    """Answer the question."""
+    said = QuestionAnswered("q", "yes", "somebody")
+    return append(run, first, said, attempt=CONTROL, **guards)
+
+
+def a_lease(**changes: object) -> Lease:
+    """Take every queued run of the agent `echo`."""
+    started = RunStarted("local", TAKER)
+    lease = Lease(TAKER, LEASE_SECONDS, ["echo"], 100, started, Millis(NOW + 60_000))
+    return msgspec.structs.replace(lease, **changes)
 
 
 def kept(*texts: str, run: Run | None = None, objects: Sequence[Object] = ()) -> Keep:
@@ -144,6 +180,18 @@ async def admit(store: RunStore, write: Admit | Keep | None = None) -> RunNumber
     outcome = (await store.write([write or admission()]))[0]
     assert isinstance(outcome, Admitted), outcome
     return outcome.number
+
+
+async def admit_all(store: RunStore, *runs: Run) -> list[RunNumber]:
+    """Write these new runs, one after the other; their numbers."""
+    return [await admit(store, admission(run)) for run in runs]
+
+
+async def found(store: RunStore, run: Run | RunId) -> Run:
+    """A run that is there, as it is now."""
+    stored = await store.find(run.id if isinstance(run, Run) else run)
+    assert stored is not None
+    return stored
 
 
 async def written(store: RunStore, write: Append) -> int:

@@ -14,7 +14,9 @@ from .database import Database
 from .following import FollowingContract
 from .forgetting import ForgettingContract
 from .leasing import LeasingContract
+from .queueing import QueueingContract
 from .reading import ReadingContract
+from .waiting import WaitingContract
 
 __all__ = ["Database", "StorageContract"]
 
@@ -24,6 +26,8 @@ class StorageContract(
     AppendingContract,
     ReadingContract,
     LeasingContract,
+    QueueingContract,
+    WaitingContract,
     ForgettingContract,
     FollowingContract,
 ):

@@ -9,6 +9,7 @@ from forebay.core.json import Json
 from forebay.core.run import Status
 
 _YEAR = 366 * 86_400
+_MOST = 2**53 - 1  # what every reader of JSON takes for a whole number
 
 
 class RunBody(pydantic.BaseModel):
@@ -33,7 +34,19 @@ class RunBody(pydantic.BaseModel):
     expiry_seconds: int | None = Field(
         None, ge=60, le=_YEAR, description="How long the run is kept after its end."
     )
-    deadline_seconds: float | None = Field(None, gt=0, le=_YEAR)
+    deadline_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=_YEAR,
+        description="How long after its admission the run has to have ended, whether it was "
+        "queued, running or waiting meanwhile.",
+    )
+    max_steps: int | None = Field(
+        None, gt=0, le=_MOST, description="How many steps it may begin, over all attempts."
+    )
+    max_tokens: int | None = Field(
+        None, gt=0, le=_MOST, description="How many tokens its model calls may consume."
+    )
     wait_seconds: float = Field(
         60.0, gt=0, le=3600, description="How long `wait` waits before it answers 202."
     )
@@ -43,6 +56,18 @@ class RunBody(pydantic.BaseModel):
         if self.mode == "background" and self.durable is False:
             raise ValueError("a background run is always durable")
         return self
+
+
+class AnswerBody(pydantic.BaseModel):
+    """An answer to a question."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"answer": "yes"}]}
+    )
+
+    answer: Json = Field(
+        description="Text, or an option by its id or value; several of them as a list."
+    )
 
 
 class RunError(pydantic.BaseModel):
@@ -59,6 +84,29 @@ class UsageModel(pydantic.BaseModel):
 
     input_tokens: int
     output_tokens: int
+
+
+class OptionModel(pydantic.BaseModel):
+    """One of the answers that a question offers."""
+
+    id: str
+    label: str
+    value: str = Field(description="What the agent gets.")
+    description: str = ""
+
+
+class QuestionModel(pydantic.BaseModel):
+    """A question of the agent that nobody has answered yet."""
+
+    id: str = Field(description="What the path of its answer ends with.")
+    text: str
+    kind: Literal["text", "binary_choice", "radio", "checkbox", "dropdown", "notification"]
+    options: list[OptionModel] = []
+    placeholder: str | None = None
+    required: bool = Field(True, description="Whether the answer may not be empty.")
+    timeout_seconds: float | None = None
+    default: Json = Field(None, description="What counts as the answer when the time is up.")
+    due: str | None = Field(None, description="When the time is up.")
 
 
 class RunSummary(pydantic.BaseModel):
@@ -85,6 +133,9 @@ class RunModel(RunSummary):
     output: Json = Field(None, description="The answer: text, or the value the agent gave.")
     error: RunError | None = None
     usage: UsageModel | None = None
+    questions: list[QuestionModel] = Field(
+        [], description="What it asks, as long as it is not finished."
+    )
 
 
 class RunList(pydantic.BaseModel):

@@ -1,4 +1,4 @@
-"""The routes of runs: start, list, show, follow, cancel, delete."""
+"""The routes of runs: start, list, show, follow, answer, cancel, delete."""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from forebay.core.errors import (
     BodyTooLarge,
     DiskFull,
     EventTooLarge,
+    InvalidAnswer,
     InvalidBody,
     InvalidInput,
     InvalidQuery,
@@ -18,6 +19,8 @@ from forebay.core.errors import (
     MalformedId,
     NoDefaultAgent,
     ObjectNotFound,
+    QuestionClosed,
+    QuestionNotFound,
     RunFinished,
     RunNotFound,
     RunUnfinished,
@@ -36,7 +39,15 @@ from forebay.http.routing import Body, Route
 from forebay.http.sse import EventStream, Streams
 
 from .errors import problem, problem_response
-from .models import EventPage, EventsQuery, RunBody, RunList, RunListQuery, RunModel
+from .models import (
+    AnswerBody,
+    EventPage,
+    EventsQuery,
+    RunBody,
+    RunList,
+    RunListQuery,
+    RunModel,
+)
 from .show import frames, run_model, run_summary
 
 _TAG = "runs"
@@ -68,10 +79,13 @@ class RunRoutes:
             session=body.session,
             metadata=body.metadata,
             deadline_seconds=body.deadline_seconds,
+            max_steps=body.max_steps,
+            max_tokens=body.max_tokens,
             trace=request.trace.decode(),
             idempotency_key=key,
             request=body.model_dump(mode="json") if key is not None else None,
             waits=body.mode == "wait",
+            queued=body.mode == "background",
         )
         started = await self._desk.start(submission, self._caller(request))
         match body.mode:
@@ -80,7 +94,7 @@ class RunRoutes:
             case "stream":
                 return await self._stream(request, started)
             case "background":
-                return await _shown(started, 202)
+                return await _shown(started)
 
     async def list(self, request: Request) -> Answer:
         asked = request.query_as(RunListQuery)
@@ -120,6 +134,13 @@ class RunRoutes:
         run = await self._desk.open(_run_id(request), self._caller(request))
         return Response(await self._desk.read_object(run, request.path["object"]))
 
+    async def answer(self, request: Request) -> Answer:
+        body = await request.read(AnswerBody)
+        run, fold = await self._desk.answer(
+            _run_id(request), request.path["question"], body.answer, self._caller(request)
+        )
+        return Response(encode_json(run_model(run, fold)))
+
     async def cancel(self, request: Request) -> Answer:
         started = await self._desk.cancel(_run_id(request), self._caller(request))
         await started.ended(_CANCEL_WAIT_SECONDS)
@@ -134,10 +155,10 @@ class RunRoutes:
 
     async def _wait(self, request: Request, started: Started, seconds: float) -> Answer:
         async def late() -> None:
-            await request.answer_now(_shown(started, 202))
+            await request.answer_now(_shown(started))
 
         if await started.wait(seconds, late, request.disconnected):
-            return await _shown(started, 200)
+            return await _shown(started)
         return empty(204)  # he was answered meanwhile, or has left
 
     async def _stream(self, request: Request, started: Started) -> Answer:
@@ -171,9 +192,10 @@ class RunRoutes:
         return self._desk.identify(request.header(b"authorization"))
 
 
-async def _shown(started: Started, status: int) -> Response:
+async def _shown(started: Started) -> Response:
     run, fold = await started.view()
     shown = run_model(run, fold)
+    status = 200 if run.is_finished else 202
     return Response(encode_json(shown), status, headers=_place(run.id) if status == 202 else None)
 
 
@@ -315,6 +337,31 @@ def run_routes(routes: RunRoutes) -> list[Route]:
             summary="Read a value that was too large for the log",
             answers={200: Body("The value, as JSON")},
             raises=(RunNotFound, ObjectNotFound),
+        ),
+        Route(
+            method="POST",
+            path="/api/runs/{run}/answers/{question}",
+            path_values=_WHICH | {"question": "The id of one of the run's `questions`."},
+            handler=routes.answer,
+            access="anonymous unless auth is required",
+            errors=problem_response,
+            tag=_TAG,
+            summary="Answer a question of a run",
+            description="The run goes on with it. Sending the same answer again changes nothing.",
+            body=AnswerBody,
+            answers={200: Body("The run, which goes on", RunModel)},
+            raises=(
+                BadJson,
+                InvalidBody,
+                InvalidAnswer,
+                RunNotFound,
+                QuestionNotFound,
+                QuestionClosed,
+                RunFinished,
+                BodyTooLarge,
+                UnsupportedMediaType,
+                DiskFull,
+            ),
         ),
         Route(
             method="POST",

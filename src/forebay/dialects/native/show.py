@@ -1,6 +1,7 @@
 """How runs and entries look on the native wire."""
 
 from forebay.core.clock import Millis, rfc3339
+from forebay.core.events import QuestionAsked
 from forebay.core.ids import as_uuid
 from forebay.core.json import Json
 from forebay.core.run import Fold, Run
@@ -41,7 +42,32 @@ def run_model(run: Run, fold: Fold) -> dict[str, Json]:
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
     }
+    asked = () if run.is_finished else fold.questions.values()
+    shown["questions"] = [_question(each) for each in asked]
     return shown
+
+
+def _question(asked: QuestionAsked) -> dict[str, Json]:
+    prompt = asked.prompt
+    return {
+        "id": asked.question,
+        "text": prompt.text,
+        "kind": prompt.kind,
+        "options": [
+            {
+                "id": option.id,
+                "label": option.label,
+                "value": option.value,
+                "description": option.description,
+            }
+            for option in prompt.options
+        ],
+        "placeholder": prompt.placeholder,
+        "required": prompt.required,
+        "timeout_seconds": prompt.timeout_seconds,
+        "default": prompt.default,
+        "due": None if asked.due is None else rfc3339(Millis(asked.due)),
+    }
 
 
 def frames(page: Page) -> bytes:

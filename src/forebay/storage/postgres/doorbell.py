@@ -30,6 +30,7 @@ _MOST_RUNS = 2_000
 
 _LOOK = "look"
 _HELLO = "hello"
+_QUEUED = "queued"
 
 # What is lost with the power is a ring: nobody needs to wait for the disk.
 _RING = b"""
@@ -50,6 +51,7 @@ class Doorbell:
         self._name = secrets.token_hex(4)
         self._alone = False
         self._moved: dict[RunNumber, int] = {}
+        self._queued = False
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -64,18 +66,19 @@ class Doorbell:
             await asyncio.gather(self._task, return_exceptions=True)
         try:
             async with asyncio.timeout(_FLUSH_SECONDS):
-                await self._ring(self._moved)
+                await self._ring(self._moved, queued=self._queued)
         except (DatabaseUnavailable, Full, TimeoutError):
             pass  # the safety poll of the others will find it
 
-    def ring(self, runs: Mapping[RunNumber, int]) -> None:
-        """These runs have entries up to these numbers now."""
-        if runs and not self._alone:
+    def ring(self, runs: Mapping[RunNumber, int], *, queued: bool = False) -> None:
+        """These runs have entries up to these numbers now; perhaps there are queued ones."""
+        if (runs or queued) and not self._alone:
             self._moved.update(runs)
+            self._queued = self._queued or queued
             self._work.set()
 
-    async def hear(self, url: str) -> AsyncGenerator[Mapping[RunNumber, int] | None]:
-        """What other processes ring for, as it comes; None: look at everything. Begins with None.
+    async def hear(self, url: str) -> AsyncGenerator["Ring"]:
+        """What other processes ring for, as it comes. The first ring says: look at everything.
 
         Raises NotHeard if rings do not arrive here, DatabaseUnavailable if the server goes away.
         """
@@ -86,12 +89,12 @@ class Doorbell:
                 self._alone = True  # until somebody else is heard of
                 async with aclosing(connection.notifies()) as notifications:
                     await self._hear_ourselves(notifications)
-                    yield None
+                    yield Ring(self._name, None, queued=True)
                     async for notification in notifications:
                         ring = read_ring(notification.payload)
                         if ring.name != self._name:
                             await self._answer(ring)
-                            yield ring.runs
+                            yield ring
             except NotHeard:
                 await execute(connection, b"UNLISTEN *")  # it may be somebody else's tomorrow
                 raise
@@ -123,30 +126,32 @@ class Doorbell:
             await self._work.wait()
             self._work.clear()
             moved, self._moved = self._moved, {}
+            queued, self._queued = self._queued, False
             try:
-                await self._ring(moved)
+                await self._ring(moved, queued=queued)
             except (DatabaseUnavailable, Full):
                 self._moved = moved | self._moved
+                self._queued = self._queued or queued
                 self._work.set()
                 await self._clock.sleep(_RETRY_SECONDS)
             else:
                 await self._clock.sleep(_PAUSE_SECONDS)
 
-    async def _ring(self, moved: Mapping[RunNumber, int]) -> None:
-        if moved:
-            await self._send(rings(self._name, moved))
+    async def _ring(self, moved: Mapping[RunNumber, int], *, queued: bool) -> None:
+        if moved or queued:
+            await self._send(rings(self._name, moved, queued=queued))
 
     async def _send(self, payloads: list[str]) -> None:
         async with self._connections.one() as connection:
             await fetch(connection, _RING, [Texts(payloads)])
 
 
-def rings(name: str, moved: Mapping[RunNumber, int]) -> list[str]:
-    """What a process of this name notifies when these runs have moved."""
+def rings(name: str, moved: Mapping[RunNumber, int], *, queued: bool = False) -> list[str]:
+    """What a process of this name notifies when these runs have moved, or some were queued."""
     if len(moved) > _MOST_RUNS:
         return [f"{name};{_LOOK}"]
-    told: list[str] = []
-    size = _MOST_BYTES
+    told = [f"{name};{_QUEUED}"] if queued else []
+    size = len(told[0]) if queued else _MOST_BYTES
     for number, last in moved.items():
         pair = f"{number}:{last}"
         size += len(pair) + 1
@@ -164,12 +169,19 @@ class Ring(NamedTuple):
     name: str
     runs: Mapping[RunNumber, int] | None
     is_hello: bool = False
+    queued: bool = False
+    """Whether there may be queued runs."""
 
 
 def read_ring(payload: str) -> Ring:
     """What a notification says."""
     name, _, told = payload.partition(";")
-    if told in (_LOOK, _HELLO):
-        return Ring(name, None if told == _LOOK else {}, told == _HELLO)
-    pairs = (pair.partition(":") for pair in told.split(",") if pair)
-    return Ring(name, {RunNumber(int(number)): int(last) for number, _, last in pairs})
+    if told == _LOOK:
+        return Ring(name, None, queued=True)
+    if told == _HELLO:
+        return Ring(name, {}, is_hello=True)
+    first, *rest = told.split(",")
+    queued = first == _QUEUED
+    pairs = (pair.partition(":") for pair in (rest if queued else (first, *rest)) if pair)
+    runs = {RunNumber(int(number)): int(last) for number, _, last in pairs}
+    return Ring(name, runs, queued=queued)

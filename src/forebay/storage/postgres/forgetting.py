@@ -1,4 +1,4 @@
-"""Leases moved on, and whole runs deleted: one on request, or small batches whose time has come."""
+"""Deleting whole runs: one on request, or small batches whose time has come."""
 
 from forebay.core.clock import Millis
 from forebay.core.errors import RunUnfinished
@@ -6,11 +6,6 @@ from forebay.core.ids import RunId
 
 from .arrays import RunIds
 from .connection import Connection, execute, fetch
-
-
-async def renew(connection: Connection, holder: str, seconds: float) -> int:
-    """Move the end of this holder's leases; tells how many there are."""
-    return await execute(connection, _RENEW, [holder, round(seconds * 1000)])
 
 
 async def delete(connection: Connection, run: RunId) -> bool:
@@ -27,13 +22,6 @@ async def expire(connection: Connection, now: Millis, limit: int) -> int:
     await execute(connection, _EXPIRE_KEYS, [now])
     return len(await fetch(connection, _EXPIRE, [now, limit]))
 
-
-# Locked in the order in which everybody locks runs.
-_RENEW = b"""
-UPDATE forebay.run SET lease_until = clock_timestamp() + $2 * interval '1 millisecond'
- WHERE number IN (SELECT number FROM forebay.run
-                   WHERE finished IS NULL AND status = 'running' AND holder = $1
-                   ORDER BY number FOR UPDATE)"""
 
 _UNFINISHED = b"SELECT FROM forebay.run WHERE id = ANY ($1) AND finished IS NULL"
 

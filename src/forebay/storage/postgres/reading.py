@@ -9,8 +9,15 @@ from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
 from forebay.core.run import Run
-from forebay.ports.store import RunQuery
-from forebay.storage.rows import RUN_COLUMNS, read_run
+from forebay.ports.store import CONTROL, RunQuery
+from forebay.storage.rows import (
+    IN_A_NAMED_SCOPE,
+    IN_A_SCOPE,
+    RUN_COLUMNS,
+    SILENT_TYPES,
+    end_of_prefix,
+    read_run,
+)
 
 from .arrays import BigInts, RunIds, Texts
 from .connection import Connection, fetch
@@ -51,6 +58,20 @@ async def list_runs(connection: Connection, query: RunQuery) -> list[Run]:
 
 async def lost(connection: Connection, limit: int) -> list[Run]:
     return [read_run(row) for row in await fetch(connection, _LOST, [limit])]
+
+
+async def held(connection: Connection, holder: str, limit: int) -> list[Run]:
+    rows = await fetch(connection, _HELD, [holder, end_of_prefix(holder), limit])
+    return [read_run(row) for row in rows]
+
+
+async def due(connection: Connection, now: Millis, limit: int) -> list[Run]:
+    return [read_run(row) for row in await fetch(connection, _DUE, [now, limit])]
+
+
+async def last_attempt_that_spoke(connection: Connection, run: RunNumber) -> int:
+    rows = await fetch(connection, _SPOKE, [run, Texts(SILENT_TYPES), IN_A_SCOPE, IN_A_NAMED_SCOPE])
+    return cast(int, rows[0][0]) if rows else 0
 
 
 async def read(
@@ -114,8 +135,27 @@ _FIND = f"SELECT {RUN_COLUMNS} FROM forebay.run WHERE id = ANY ($1)".encode()
 
 _LOST = f"""
 SELECT {RUN_COLUMNS} FROM forebay.run
- WHERE finished IS NULL AND status = 'running' AND lease_until < now()
- ORDER BY number LIMIT $1""".encode()
+ WHERE status = 'running' AND lease_until < now() ORDER BY number LIMIT $1""".encode()
+
+_HELD = f"""
+SELECT {RUN_COLUMNS} FROM forebay.run
+ WHERE status = 'running' AND holder COLLATE "C" >= $1 AND holder COLLATE "C" < $2
+ LIMIT $3""".encode()
+
+_DUE = f"""
+SELECT {RUN_COLUMNS} FROM forebay.run
+ WHERE number = ANY (ARRAY(
+       (SELECT number FROM forebay.run WHERE finished IS NULL AND deadline <= $1
+         ORDER BY deadline LIMIT $2)
+       UNION
+       (SELECT number FROM forebay.run WHERE wake <= $1 ORDER BY wake LIMIT $2)))
+ LIMIT $2""".encode()
+
+_SPOKE = f"""
+SELECT attempt FROM forebay.event
+ WHERE run = $1 AND attempt <> {CONTROL} AND type <> ALL ($2)
+   AND (position($3 in data) = 0 OR position($4 in data) > 0)
+ ORDER BY seq DESC LIMIT 1""".encode()
 
 _PACKED = b"SELECT number, log FROM forebay.run WHERE number = ANY ($1) AND log IS NOT NULL"
 

@@ -26,35 +26,42 @@ APPENDS = Part(
     f"""
 append AS (
     SELECT * FROM unnest({{0}}::bigint[], {{1}}::integer[], {{2}}::bigint[], {{3}}::bigint[],
-                         {{4}}::text[], {{5}}::text[], {{6}}::text[], {{7}}::bigint[],
-                         {{8}}::boolean[])
-        AS append (run, attempt, first, last, allowed, status, reason, finished, if_lost)
+                         {{4}}::text[], {{5}}::text[], {{6}}::boolean[], {{7}}::bigint[],
+                         {{8}}::text[], {{9}}::bigint[], {{10}}::text[], {{11}}::boolean[])
+        AS append (run, attempt, first, last, allowed, status, wakes, wake, reason, finished,
+                   held_by, if_lost)
 ), held AS (
-    SELECT number, last, attempt, status, coalesce(lease_until < now(), true) AS lost
+    SELECT number, last, attempt, status, holder, status = 'running' AND lease_until < now() AS lost
       FROM forebay.run WHERE number = ANY ({{0}}::bigint[]) ORDER BY number FOR UPDATE
 ), appended AS (
     UPDATE forebay.run
        SET last = append.last,
-           status = coalesce(append.status, held.status),
+           status = CASE WHEN append.status IS NOT NULL THEN append.status
+                         WHEN append.wakes AND held.status = 'waiting' THEN 'submitted'
+                         ELSE held.status END,
            reason = coalesce(append.reason, run.reason),
            finished = append.finished,
            expires = append.finished + run.expiry_seconds * 1000,
-           lease_until = CASE WHEN append.finished IS NULL THEN run.lease_until END
+           holder = CASE WHEN append.status IS NULL THEN run.holder END,
+           lease_until = CASE WHEN append.status IS NULL THEN run.lease_until END,
+           wake = CASE WHEN append.status IS NULL AND NOT append.wakes THEN run.wake
+                       ELSE append.wake END
       FROM append JOIN held ON held.number = append.run
      WHERE run.number = append.run
        AND held.last = append.first - 1
        AND (append.attempt = {CONTROL} OR held.attempt = append.attempt)
        AND held.status = ANY (string_to_array(append.allowed, ','))
+       AND (append.held_by IS NULL OR held.holder = append.held_by)
        AND (NOT append.if_lost OR held.lost)
     RETURNING run.number
 ), appended_event AS (
     INSERT INTO forebay.event (run, seq, attempt, type, ts, data)
     SELECT event.*
-      FROM unnest({{9}}::bigint[], {{10}}::bigint[], {{11}}::integer[], {{12}}::text[],
-                  {{13}}::bigint[], {{14}}::bytea[]) AS event (run, seq, attempt, type, ts, data)
+      FROM unnest({{12}}::bigint[], {{13}}::bigint[], {{14}}::integer[], {{15}}::text[],
+                  {{16}}::bigint[], {{17}}::bytea[]) AS event (run, seq, attempt, type, ts, data)
       JOIN appended ON appended.number = event.run
 )""",
-    15,
+    18,
 )
 
 APPENDED_OBJECTS = Part(
@@ -83,7 +90,7 @@ claimed AS (
 
 _NEW_RUN = (
     "id, tenant, caller, agent, session, priority, status, durable, last, attempt, holder, "
-    "reason, metadata, created, started, finished, expiry_seconds, expires, log"
+    "reason, metadata, created, started, finished, expiry_seconds, expires, deadline, log"
 )
 
 _ADMITS = f"""
@@ -92,8 +99,8 @@ admit AS (
                          {{5}}::integer[], {{6}}::text[], {{7}}::boolean[], {{8}}::bigint[],
                          {{9}}::integer[], {{10}}::text[], {{11}}::text[], {{12}}::text[],
                          {{13}}::bigint[], {{14}}::bigint[], {{15}}::bigint[], {{16}}::bigint[],
-                         {{17}}::bigint[], {{18}}::bytea[], {{19}}::double precision[],
-                         {{20}}::boolean[])
+                         {{17}}::bigint[], {{18}}::bigint[], {{19}}::bytea[],
+                         {{20}}::double precision[], {{21}}::boolean[])
         AS admit ({_NEW_RUN}, lease_seconds, has_key)
 ), admitted AS (
     INSERT INTO forebay.run ({_NEW_RUN}, lease_until)
@@ -102,10 +109,10 @@ admit AS (
     RETURNING id, number
 )"""
 
-ADMITS = Part(_ADMITS % "", 21)
+ADMITS = Part(_ADMITS % "", 22)
 ADMITS_WITH_KEYS = Part(
     _ADMITS % "WHERE NOT has_key OR id IN (SELECT run FROM claimed)",
-    21,
+    22,
 )
 
 ADMITTED_ENTRIES = Part(

@@ -11,9 +11,10 @@ from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_ENTRIES
 from forebay.core.run import Run
 from forebay.ports.log import Listener
-from forebay.ports.store import Append, Appended, Outcome, RunQuery, Write
+from forebay.ports.store import Lease, Outcome, RunQuery, Write
+from forebay.storage.telling import appended, queues, tell
 
-from . import forgetting, reading
+from . import forgetting, leasing, reading
 from .connection import Connections, fetch
 from .doorbell import Doorbell, NotHeard
 from .migrate import migrate, refuse_other_schema
@@ -99,13 +100,9 @@ class PostgresStorage:
     async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
         async with self._writing.one() as connection:
             outcomes = await write_batch(connection, batch)
-        self._doorbell.ring(
-            {
-                write.run: outcome.first + len(write.entries) - 1
-                for write, outcome in zip(batch, outcomes, strict=True)
-                if isinstance(write, Append) and isinstance(outcome, Appended)
-            }
-        )
+        self._doorbell.ring(appended(batch, outcomes), queued=queues(batch, outcomes))
+        if self._listener:
+            tell(self._listener, batch, outcomes)
         return outcomes
 
     async def find(self, run: RunId) -> Run | None:
@@ -118,11 +115,32 @@ class PostgresStorage:
 
     async def renew(self, holder: str, seconds: float) -> int:
         async with self._reading.one() as connection:
-            return await forgetting.renew(connection, holder, seconds)
+            return await leasing.renew(connection, holder, seconds)
+
+    async def lease(self, lease: Lease) -> Sequence[Run]:
+        async with self._reading.one() as connection:
+            runs = await leasing.lease(connection, lease)
+        moved = {run.number: run.last for run in runs if run.number is not None}
+        self._doorbell.ring(moved)
+        if moved and self._listener and self._listener.interested:
+            self._listener.moved(moved)  # nobody hands these entries to the followers
+        return runs
 
     async def lost(self, limit: int) -> Sequence[Run]:
         async with self._reading.one() as connection:
             return await reading.lost(connection, limit)
+
+    async def held(self, holder: str, limit: int) -> Sequence[Run]:
+        async with self._reading.one() as connection:
+            return await reading.held(connection, holder, limit)
+
+    async def due(self, now: Millis, limit: int) -> Sequence[Run]:
+        async with self._reading.one() as connection:
+            return await reading.due(connection, now, limit)
+
+    async def last_attempt_that_spoke(self, run: RunNumber) -> int:
+        async with self._reading.one() as connection:
+            return await reading.last_attempt_that_spoke(connection, run)
 
     async def delete(self, run: RunId) -> bool:
         async with self._reading.one() as connection:
@@ -178,16 +196,18 @@ class PostgresStorage:
 
     async def _hear_until_lost(self) -> None:
         async with aclosing(self._doorbell.hear(self._direct_url)) as rings:
-            async for runs in rings:
+            async for ring in rings:
                 if not self.hears.is_set():
                     self._deaf = None
                     self.hears.set()
                     if self._listener:
                         self._listener.missed()
-                elif runs is None:
+                elif ring.runs is None:
                     self._look.set()
                 elif self._listener:
-                    self._listener.moved(runs)
+                    self._listener.moved(ring.runs)
+                if ring.queued:
+                    self._say_queued()
 
     async def _poll(self) -> None:
         while True:
@@ -196,9 +216,14 @@ class PostgresStorage:
                 async with asyncio.timeout(seconds):
                     await self._look.wait()
             self._look.clear()
+            self._say_queued()
             if self._listener and self._listener.interested:
                 with suppress(DatabaseUnavailable, DiskFull):
                     await self._look_at_all(self._listener)
+
+    def _say_queued(self) -> None:
+        if self._listener and self._listener.takes_runs:
+            self._listener.queued()
 
     async def _look_at_all(self, listener: Listener) -> None:
         async with self._reading.one() as connection:

@@ -14,15 +14,12 @@ import psycopg
 from forebay.core.codec import Entry
 from forebay.core.errors import (
     DatabaseUnavailable,
-    ForebayError,
     Invalid,
     KeyReused,
-    RunFinished,
     RunNotFound,
-    StaleAttempt,
 )
 from forebay.core.ids import RunId, RunNumber
-from forebay.core.run import FINISHED, Status
+from forebay.core.run import FINISHED
 from forebay.ports.store import (
     CONTROL,
     Admit,
@@ -35,6 +32,7 @@ from forebay.ports.store import (
     Outcome,
     Write,
 )
+from forebay.storage.refusing import State, allowed, refusal
 from forebay.storage.rows import metadata_column
 
 from .arrays import BigInts, Blobs, Booleans, Column, Doubles, Integers, RunIds, Texts, Words
@@ -129,10 +127,13 @@ def _append_parts(appends: Sequence[Append]) -> list[tuple[Part, list[Column]]]:
         Integers([append.attempt for append in appends]),
         BigInts([append.entries[0].number for append in appends]),
         BigInts([append.entries[-1].number for append in appends]),
-        Words([",".join(append.move.allowed) for append in appends]),
+        Words([",".join(allowed(append)) for append in appends]),
         Texts([append.move.leads_to for append in appends]),
+        Booleans([append.move.wakes for append in appends]),
+        BigInts([append.wake if append.move.leads_to == "waiting" else None for append in appends]),
         Texts([append.reason for append in appends]),
         BigInts([_finished(append) for append in appends]),
+        Texts([append.only_if_held_by for append in appends]),
         Booleans([append.only_if_lost for append in appends]),
         BigInts([run for run, _ in entries]),
         *_entry_columns([entry for _, entry in entries]),
@@ -228,6 +229,7 @@ def _run_columns(admits: Sequence[Admit | Keep]) -> list[Column]:
         BigInts([run.finished for run in runs]),
         BigInts([run.expiry_seconds for run in runs]),
         BigInts([run.expires for run in runs]),
+        BigInts([run.deadline for run in runs]),
         Blobs([write.log if isinstance(write, Keep) else None for write in admits]),
         Doubles([write.lease_seconds if isinstance(write, Admit) else None for write in admits]),
         Booleans([isinstance(write, Admit) and write.key is not None for write in admits]),
@@ -241,13 +243,6 @@ def _finished(append: Append) -> int | None:
 # --- a second look ------------------------------------------------------------------------------
 
 
-class _State(NamedTuple):
-    last: int
-    attempt: int
-    status: Status
-    lost: bool
-
-
 class _SecondLook:
     """What was left out, one by one, in a transaction that has locked the runs it is about.
 
@@ -257,14 +252,14 @@ class _SecondLook:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._states: dict[RunNumber, _State] = {}
+        self._states: dict[RunNumber, State] = {}
 
     async def begin(self, writes: Sequence[Write]) -> None:
         """Lock the runs of these writes."""
         runs = {write.run for write in writes if isinstance(write, Append)}
         await execute(self._connection, _GIVE_UP_IDLE)
         rows = await fetch(self._connection, _LOCK, [BigInts(runs)])
-        self._states = {row[0]: _State(*row[1:]) for row in rows}
+        self._states = {row[0]: State(*row[1:]) for row in rows}
 
     async def write(self, write: Write) -> Outcome:
         """Write this, or say why not."""
@@ -277,16 +272,23 @@ class _SecondLook:
         first = await self._standing(append)
         if first is not None:
             return Appended(first)
-        refusal = _refusal(append, state)
-        if refusal is not None:
-            return refusal
+        refused = refusal(append, state)
+        if refused is not None:
+            return refused
         entries = [
             Entry(number, entry.attempt, entry.time, data=entry.data)
             for number, entry in enumerate(append.entries, state.last + 1)
         ]
         await _execute(self._connection, [msgspec.structs.replace(append, entries=entries)], [])
-        status = append.move.leads_to or state.status
-        self._states[append.run] = state._replace(last=entries[-1].number, status=status)
+        status = append.move.after(state.status)
+        stays = status == state.status
+        self._states[append.run] = State(
+            entries[-1].number,
+            state.attempt,
+            status,
+            state.holder if stays else None,
+            state.lost and stays,
+        )
         return Appended(state.last + 1)
 
     async def _standing(self, append: Append) -> int | None:
@@ -326,21 +328,12 @@ class _SecondLook:
         return Joined(RunId(run)) if fingerprint == key.fingerprint else KeyReused()
 
 
-def _refusal(append: Append, state: _State) -> ForebayError | None:
-    if append.attempt not in (CONTROL, state.attempt):
-        return StaleAttempt()
-    if state.status not in append.move.allowed:
-        return RunFinished()
-    if append.only_if_lost and not state.lost:
-        return StaleAttempt("The lease was renewed meanwhile.")
-    return None
-
-
 # A process that is stopped in here must not hold its locks for long.
 _GIVE_UP_IDLE = b"SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
 _LOCK = b"""
-SELECT number, last, attempt, status, coalesce(lease_until < now(), true)
+SELECT number, last, attempt, status, holder,
+       coalesce(status = 'running' AND lease_until < now(), false)
   FROM forebay.run WHERE number = ANY ($1) ORDER BY number FOR UPDATE"""
 
 _STANDING = b"""

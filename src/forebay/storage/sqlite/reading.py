@@ -9,8 +9,15 @@ from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
 from forebay.core.run import Run
-from forebay.ports.store import RunQuery
-from forebay.storage.rows import RUN_COLUMNS, read_run
+from forebay.ports.store import CONTROL, RunQuery
+from forebay.storage.rows import (
+    IN_A_NAMED_SCOPE,
+    IN_A_SCOPE,
+    RUN_COLUMNS,
+    SILENT_TYPES,
+    end_of_prefix,
+    read_run,
+)
 
 from .connection import Connection, SqlValue
 
@@ -57,6 +64,36 @@ class Reader:
             (self._clock.boot(), len(boot), boot, limit),
         )
         return [read_run(row) for row in rows]
+
+    def held(self, holder: str, limit: int) -> Sequence[Run]:
+        rows = self._connection.rows(
+            f"SELECT {RUN_COLUMNS} FROM run WHERE finished IS NULL AND status = 'running' "
+            "AND holder >= ? AND holder < ? LIMIT ?",
+            (holder, end_of_prefix(holder), limit),
+        )
+        return [read_run(row) for row in rows]
+
+    def due(self, now: Millis, limit: int) -> Sequence[Run]:
+        rows = self._connection.rows(
+            f"SELECT {RUN_COLUMNS} FROM run "
+            "WHERE (finished IS NULL AND deadline <= ?1) OR wake <= ?1 LIMIT ?2",
+            (now, limit),
+        )
+        return [read_run(row) for row in rows]
+
+    def has_queued(self) -> bool:
+        sql = "SELECT 1 FROM run WHERE finished IS NULL AND status = 'submitted' LIMIT 1"
+        return self._connection.row(sql) is not None
+
+    def last_attempt_that_spoke(self, run: RunNumber) -> int:
+        silent = ",".join("?" * len(SILENT_TYPES))
+        attempt = self._connection.value(
+            f"SELECT attempt FROM event WHERE run = ? AND attempt <> {CONTROL} "
+            f"AND type NOT IN ({silent}) AND (NOT instr(data, ?) OR instr(data, ?)) "
+            "ORDER BY seq DESC LIMIT 1",
+            (run, *SILENT_TYPES, IN_A_SCOPE, IN_A_NAMED_SCOPE),
+        )
+        return cast(int, attempt or 0)
 
     def read(
         self, run: RunNumber, after: int, limit: int, types: Sequence[str] | None

@@ -17,11 +17,13 @@ from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_ENTRIES
 from forebay.core.run import Run
 from forebay.ports.log import Listener
-from forebay.ports.store import Outcome, RunQuery, Write
+from forebay.ports.store import Lease, Outcome, RunQuery, Write
+from forebay.storage.telling import tell
 
 from .connection import Connection, make_folder, refuse_foreign_file, translated_errors
 from .doorbell import Doorbell
 from .forgetting import Forgetter
+from .leasing import Leaser
 from .migrate import migrate
 from .reading import Reader
 from .writing import Writer, Written
@@ -82,6 +84,7 @@ class SqliteStorage:
             look.wait_ourselves()
         self._connections = [write, read, look]
         self._writer = Writer(write, self._clock)
+        self._leaser = Leaser(write, self._writer, self._clock)
         self._forgetter = Forgetter(write)
         self._reader = Reader(read, self._clock)
         self._looker = Reader(look, self._clock)
@@ -112,6 +115,8 @@ class SqliteStorage:
         written = await self._write(self._write_and_ring, batch)
         if written.before == self._tail:
             self._tail = written.tail  # nobody else wrote in between: no need to look at our own
+        if self._listener:
+            tell(self._listener, batch, written.outcomes)
         return written.outcomes
 
     async def find(self, run: RunId) -> Run | None:
@@ -121,10 +126,25 @@ class SqliteStorage:
         return await self._read(self._reader.list, query)
 
     async def renew(self, holder: str, seconds: float) -> int:
-        return await self._write(self._writer.renew, holder, seconds)
+        return await self._write(self._leaser.renew, holder, seconds)
+
+    async def lease(self, lease: Lease) -> Sequence[Run]:
+        runs = await self._write(self._lease_and_ring, lease)
+        if runs:
+            self._look_at_entries()  # nobody hands these to the followers
+        return runs
 
     async def lost(self, limit: int) -> Sequence[Run]:
         return await self._read(self._reader.lost, limit)
+
+    async def held(self, holder: str, limit: int) -> Sequence[Run]:
+        return await self._read(self._reader.held, holder, limit)
+
+    async def due(self, now: Millis, limit: int) -> Sequence[Run]:
+        return await self._read(self._reader.due, now, limit)
+
+    async def last_attempt_that_spoke(self, run: RunNumber) -> int:
+        return await self._read(self._reader.last_attempt_that_spoke, run)
 
     async def delete(self, run: RunId) -> bool:
         return await self._write(self._forgetter.delete, run)
@@ -161,6 +181,14 @@ class SqliteStorage:
         self._poll_timer = loop.call_later(_SAFETY_POLL_SECONDS, self._poll)
 
     def _look(self) -> None:
+        self._look_at_entries()
+        listener = self._listener
+        if listener and listener.takes_runs:
+            with suppress(DatabaseUnavailable), translated_errors():
+                if self._looker.has_queued():
+                    listener.queued()
+
+    def _look_at_entries(self) -> None:
         # On the event loop: what is read was written a moment ago and is in memory, and the way to
         # a thread and back would cost several times the query.
         with suppress(DatabaseUnavailable), translated_errors():  # the next look begins here too
@@ -173,6 +201,12 @@ class SqliteStorage:
                 self._listener.moved(moved.runs)
 
     # --- threads --------------------------------------------------------------------------------
+
+    def _lease_and_ring(self, lease: Lease) -> Sequence[Run]:
+        runs = self._leaser.lease(lease)
+        if runs and self._doorbell:
+            self._doorbell.ring()
+        return runs
 
     def _write_and_ring(self, batch: Sequence[Write]) -> Written:
         written = self._writer.write(batch)

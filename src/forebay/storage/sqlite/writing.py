@@ -1,24 +1,25 @@
 """The write path: a batch of writes becomes one transaction of a handful of statements.
 
 Nearly always every write of a batch may be done, and the numbers its writer expects are right. So
-the batch is written whole, with one UPDATE that checks all of its runs at once. Only if that
+the batch is written whole, with an UPDATE that checks all of its runs at once. Only if that
 counts too few rows, or a name is taken, it is undone and written again one by one, each checked by
 itself. Few statements also mean few moments at which this thread gives up the interpreter lock:
 beside a busy event loop each of them costs more than the statement.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple, cast
 
 import apsw
+import msgspec
 
 from forebay.core.clock import Clock, boot_id
 from forebay.core.codec import Entry, Object
-from forebay.core.errors import ForebayError, KeyReused, RunFinished, RunNotFound, StaleAttempt
+from forebay.core.errors import KeyReused, RunNotFound
 from forebay.core.ids import RunId, RunNumber
-from forebay.core.run import FINISHED
+from forebay.core.run import FINISHED, SAID_WHILE_RUNNING, Status
 from forebay.ports.store import (
     CONTROL,
     Admit,
@@ -31,6 +32,7 @@ from forebay.ports.store import (
     Outcome,
     Write,
 )
+from forebay.storage.refusing import State, allowed, refusal
 from forebay.storage.rows import metadata_column
 
 from .connection import Connection, Row
@@ -72,15 +74,13 @@ class Writer:
             outcomes = how(batch)
         return Written(outcomes, self._tail - self._entries_written, self._tail)
 
-    def renew(self, holder: str, seconds: float) -> int:
-        """Move the end of this holder's leases; tells how many there are."""
-        with self._connection.transaction():
-            self._connection.execute(
-                "UPDATE run SET lease_until = ? "
-                "WHERE finished IS NULL AND status = 'running' AND holder = ?",
-                (self._clock.boot() + int(seconds * 1000), holder),
-            )
-            return self._connection.changes()
+    def insert_entries(self, rows: Iterable[Row]) -> None:
+        """Insert entries (run, number, attempt, type, time, data) in the transaction under way."""
+        inserted = list(rows)
+        if inserted:
+            self._execute(_insert_event, inserted)
+            self._entries_written += len(inserted)
+            self._tail = self._connection.last_rowid()
 
     # --- the usual case -------------------------------------------------------------------------
 
@@ -99,14 +99,14 @@ class Writer:
                 outcomes[id(write)] = joined
         numbers = self._insert_runs(admits)
         self._update_runs(appends)
-        self._insert_entries(
+        self.insert_entries(
             chain(
-                (
-                    (number, write.entries)
+                *(
+                    _event_rows(number, write.entries)
                     for write, number in zip(admits, numbers, strict=True)
                     if isinstance(write, Admit)
                 ),
-                ((append.run, append.entries) for append in appends),
+                *(_event_rows(append.run, append.entries) for append in appends),
             )
         )
         for write, number in zip(admits, numbers, strict=True):
@@ -131,22 +131,17 @@ class Writer:
             return
         if len({append.run for append in appends}) < len(appends):
             raise NotAllWritten  # an attempt and somebody else: they have to be numbered in turn
-        boot = boot_id()
-        rows = [_update_row(append, self._clock.boot(), boot) for append in appends]
-        changed = self._execute(_update_run, rows)
-        if changed != len(rows):
+        boot, now = boot_id(), self._clock.boot()
+        said: list[Row] = []
+        moved: list[Row] = []
+        for append in appends:
+            if _only_says(append):
+                said.append(_said_row(append))
+            else:
+                moved.append(_moved_row(append, now, boot))
+        changed = self._execute(_say_in_run, said) + self._execute(_move_run, moved)
+        if changed != len(appends):
             raise NotAllWritten
-
-    def _insert_entries(self, runs: Iterator[tuple[RunNumber, Sequence[Entry]]]) -> None:
-        rows = [
-            (number, entry.number, entry.attempt, entry.type, entry.time, entry.data)
-            for number, entries in runs
-            for entry in entries
-        ]
-        if rows:
-            self._execute(_insert_event, rows)
-            self._entries_written += len(rows)
-            self._tail = self._connection.last_rowid()
 
     def _insert_belongings(self, write: Admit | Keep, number: RunNumber) -> None:
         self._insert_objects(number, write.objects)
@@ -207,7 +202,7 @@ class Writer:
             return Admitted(RunNumber(cast(int, row)))
         (number,) = self._insert_runs([write])
         if isinstance(write, Admit):
-            self._insert_entries(iter([(number, write.entries)]))
+            self.insert_entries(_event_rows(number, write.entries))
         self._insert_belongings(write, number)
         return Admitted(number)
 
@@ -219,24 +214,23 @@ class Writer:
         if row is None:
             return RunNotFound()
         last, attempt, status, holder, lease_until = cast(
-            tuple[int, int, str, str | None, int | None], row
+            tuple[int, int, Status, str | None, int | None], row
         )
         standing = self._standing(append)
         if standing is not None:
             return Appended(standing)
-        refusal = refuse(append, attempt=attempt, status=status)
-        if refusal is not None:
-            return refusal
-        lost = not (holder or "").startswith(boot_id()) or (lease_until or 0) < self._clock.boot()
-        if append.only_if_lost and not lost:
-            return StaleAttempt("The lease was renewed meanwhile.")
+        lost = status == "running" and (
+            not (holder or "").startswith(boot_id()) or (lease_until or 0) < self._clock.boot()
+        )
+        refused = refusal(append, State(last, attempt, status, holder, lost))
+        if refused is not None:
+            return refused
         entries = [
             Entry(number, entry.attempt, entry.time, data=entry.data)
             for number, entry in enumerate(append.entries, last + 1)
         ]
-        numbered = Append(append.run, append.attempt, entries, append.move, append.reason)
-        self._update_runs([numbered])
-        self._insert_entries(iter([(append.run, entries)]))
+        self._update_runs([msgspec.structs.replace(append, entries=entries)])
+        self.insert_entries(_event_rows(append.run, entries))
         self._insert_objects(append.run, append.objects)
         return Appended(last + 1)
 
@@ -254,26 +248,19 @@ class Writer:
         return cast(int, row[0]) if row and row[1] == first.data else None
 
 
-def refuse(append: Append, *, attempt: int, status: str) -> ForebayError | None:
-    """Why a run in this state does not take these entries."""
-    if append.attempt not in (CONTROL, attempt):
-        return StaleAttempt()
-    if status not in append.move.allowed:
-        return RunFinished()
-    return None
-
-
 # --- statements ---------------------------------------------------------------------------------
 
 _SIZES = (512, 256, 128, 64, 48, 32, 24, *range(16, 0, -1))
 
 _RUN_FIELDS = (
     "id, tenant, caller, agent, session, priority, status, durable, last, attempt, holder, "
-    "lease_until, reason, metadata, created, started, finished, expiry_seconds, expires, log"
+    "lease_until, reason, metadata, created, started, finished, expiry_seconds, expires, "
+    "deadline, log"
 )
 _RUN_WIDTH = _RUN_FIELDS.count(",") + 1
 _EVENT_WIDTH = 6
-_UPDATE_WIDTH = 11
+_SAID_WIDTH = 4
+_MOVED_WIDTH = 14
 
 
 def _run_row(write: Admit | Keep, boot: int) -> Row:
@@ -299,11 +286,32 @@ def _run_row(write: Admit | Keep, boot: int) -> Row:
         run.finished,
         run.expiry_seconds,
         run.expires,
+        run.deadline,
         write.log if isinstance(write, Keep) else None,
     )
 
 
-def _update_row(append: Append, now: int, boot: str) -> Row:
+def _event_rows(run: RunNumber, entries: Sequence[Entry]) -> Iterator[Row]:
+    for entry in entries:
+        yield (run, entry.number, entry.attempt, entry.type, entry.time, entry.data)
+
+
+def _only_says(append: Append) -> bool:
+    """Whether nothing of the run changes but its last number: so it is with nearly all."""
+    return (
+        append.move == SAID_WHILE_RUNNING
+        and append.attempt != CONTROL
+        and not append.only_if_lost
+        and append.only_if_held_by is None
+    )
+
+
+def _said_row(append: Append) -> Row:
+    entries = append.entries
+    return (append.run, append.attempt, entries[0].number - 1, entries[-1].number)
+
+
+def _moved_row(append: Append, now: int, boot: str) -> Row:
     last = append.entries[-1]
     move = append.move
     return (
@@ -311,10 +319,13 @@ def _update_row(append: Append, now: int, boot: str) -> Row:
         append.attempt,
         append.entries[0].number - 1,
         last.number,
-        ",".join(move.allowed),
+        ",".join(allowed(append)),
         move.leads_to,
+        move.wakes,
+        append.wake if move.leads_to == "waiting" else None,
         append.reason,
         last.time if move.leads_to in FINISHED else None,
+        append.only_if_held_by,
         append.only_if_lost,
         now,
         boot,
@@ -340,23 +351,45 @@ def _insert_event(rows: int) -> str:
 
 
 @lru_cache
-def _update_run(rows: int) -> str:
-    # `instr`: the states an entry may stand in are few words, none within another.
+def _say_in_run(rows: int) -> str:
+    # No index names what it sets, so that a run's row is all there is to write.
     return f"""
-WITH append (run, attempt, before, last, allowed, status, reason, finished, if_lost, now, boot)
-  AS (VALUES {_values(rows, _UPDATE_WIDTH)})
+WITH append (run, attempt, before, last) AS (VALUES {_values(rows, _SAID_WIDTH)})
+UPDATE run
+   SET last = append.last
+  FROM append
+ WHERE run.number = append.run
+   AND run.last = append.before
+   AND run.attempt = append.attempt
+   AND run.status = 'running'
+"""
+
+
+@lru_cache
+def _move_run(rows: int) -> str:
+    # `instr`: the states an entry may stand in are few words, none within another.
+    # Whatever names a new state ends a lease.
+    return f"""
+WITH append (run, attempt, before, last, allowed, status, wakes, wake, reason, finished, held_by,
+             if_lost, now, boot)
+  AS (VALUES {_values(rows, _MOVED_WIDTH)})
 UPDATE run
    SET last = append.last,
-       status = coalesce(append.status, run.status),
+       status = coalesce(append.status, iif(append.wakes AND run.status = 'waiting',
+                                            'submitted', run.status)),
        reason = coalesce(append.reason, run.reason),
        finished = append.finished,
        expires = append.finished + run.expiry_seconds * 1000,
-       lease_until = iif(append.finished IS NULL, run.lease_until, NULL)
+       holder = iif(append.status IS NULL, run.holder, NULL),
+       lease_until = iif(append.status IS NULL, run.lease_until, NULL),
+       wake = iif(append.status IS NULL AND NOT append.wakes, run.wake, append.wake)
   FROM append
  WHERE run.number = append.run
    AND run.last = append.before
    AND (append.attempt = {CONTROL} OR run.attempt = append.attempt)
    AND instr(append.allowed, run.status)
-   AND (NOT append.if_lost OR run.lease_until < append.now
-        OR substr(run.holder, 1, length(append.boot)) <> append.boot)
+   AND (append.held_by IS NULL OR run.holder = append.held_by)
+   AND (NOT append.if_lost OR run.status = 'running' AND (
+        run.lease_until < append.now
+        OR substr(run.holder, 1, length(append.boot)) <> append.boot))
 """

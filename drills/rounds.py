@@ -1,0 +1,249 @@
+"""A round: clients come, faults come, then it is calm, and everything has to add up."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from .checks import Kept, executions, flaws
+from .clients import Client, Scene
+from .effects import Effect, happened
+from .faults import Fault, Injector
+from .logs import Outcome, outcome_of
+from .plans import HOLDING, PLANS
+from .stage import Stage
+from .stories import Entry, Plan, Story, entry_of
+from .wire import Asked, Lost, Object, Wrong, answered, ask
+
+BOUND_SECONDS = 15.0
+"""After the last fault every run ends within this and the time its agent needs, and that of an
+agent that keeps the interpreter lock beside it."""
+
+_PAUSE_SECONDS = 0.55
+_BUSY_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+_READERS = 8
+_TRIES = 5
+_REFERENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that was promised, and did not hold."""
+
+    told: str
+    story: Story | None = None
+    log: Sequence[Entry] = ()
+    effects: Sequence[Effect] = ()
+
+
+@dataclass(slots=True)
+class Round:
+    """What a round was like."""
+
+    stage: str
+    faults: Sequence[Fault] = ()
+    stories: Sequence[Story] = ()
+    began: float = 0.0
+    calm: float = 0.0
+    quiet: float = 0.0
+    """When the last run had ended."""
+    events: int = 0
+    attempts: int = 0
+    steps: int = 0
+    begun: int = 0
+    executed: int = 0
+    violations: list[Violation] = field(default_factory=list[Violation])
+
+
+async def references(stage: Stage, seed: str) -> Mapping[str, Outcome]:
+    """What every plan comes to when nobody disturbs it. Raises Wrong."""
+    scene = Scene(stage.network.port, str(stage.effects), PLANS, asyncio.Event())
+    plans = [HOLDING, *PLANS]
+    clients = [Client(scene, f"{seed}/reference/{plan.name}", seed) for plan in plans]
+    async with asyncio.timeout(_REFERENCE_SECONDS):
+        told = await asyncio.gather(
+            *(
+                client.tell(plan, mode="background")
+                for client, plan in zip(clients, plans, strict=True)
+            )
+        )
+    effects = happened(stage.effects)
+    stage.effects.unlink(missing_ok=True)
+    found: dict[str, Outcome] = {}
+    for story in told:
+        kept = await _kept(stage, story)
+        found[story.plan.name] = outcome_of(kept.log)
+        wrong = list(flaws(story, kept, effects.get(str(story.run), ()), None))
+        if kept.log[-1].type != "run.succeeded":
+            wrong.append(f"it ended with {kept.log[-1].said}")
+        if (attempts := _count(kept.log, "run.started")) != 1 + _count(kept.log, "run.waiting"):
+            wrong.append(f"undisturbed, it took {attempts} attempts")
+        if wrong:
+            raise Wrong(f"{story.plan.name}, undisturbed (run {story.run}): {wrong}")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much happens in a round."""
+
+    clients: int
+    faults: int
+    until: float
+    """After this moment no fault comes any more."""
+
+
+async def play(
+    stage: Stage, name: str, size: Size, seed: str, expected: Mapping[str, Outcome]
+) -> Round:
+    """One round."""
+    calm = asyncio.Event()
+    scene = Scene(stage.network.port, str(stage.effects), PLANS, calm)
+    clients = [
+        Client(scene, f"{seed}/{number}", f"{seed}/{number}") for number in range(size.clients)
+    ]
+    holder = Client(scene, f"{seed}/holding", seed)
+    clients.append(holder)
+    rng = Random(seed)
+
+    def stories() -> list[Story]:
+        return [story for client in clients for story in client.stories]
+
+    told = Round(name, began=time.monotonic())
+    injector = Injector(stage, rng, stories)
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(client.play()) for client in clients[:-1]
+    ]
+    tasks.append(asyncio.create_task(holder.tell(HOLDING)))
+    try:
+        await _until_busy(stories, size.clients)
+        await injector.inject(size.faults, pause_seconds=_PAUSE_SECONDS, until=size.until)
+        calm.set()
+        told.calm = time.monotonic()
+        longest = BOUND_SECONDS + 2 * HOLDING.seconds
+        await asyncio.wait(tasks, timeout=longest)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+    told.faults, told.stories = injector.faults, stories()
+    told.quiet = max([told.calm, *(story.ended for story in told.stories if story.ended)])
+    await _judge(stage, told, expected)
+    return told
+
+
+async def _until_busy(stories: Callable[[], Sequence[Story]], clients: int) -> None:
+    """A fault that comes before anybody works would hit nobody."""
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while sum(story.status == "running" for story in stories()) < clients // 2:
+        if time.monotonic() > give_up:
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _judge(stage: Stage, told: Round, expected: Mapping[str, Outcome]) -> None:
+    told.violations += [Violation(each) for each in stage.complaints]
+    stage.complaints.clear()
+    extra = (
+        HOLDING.seconds if any(_is_late(each, told.calm, HOLDING) for each in told.stories) else 0
+    )
+    effects = happened(stage.effects)
+    told.executed = executions(effects)
+    gate = asyncio.Semaphore(_READERS)
+
+    async def judge(story: Story) -> None:
+        done = effects.get(str(story.run), ())
+        limit = BOUND_SECONDS + story.plan.seconds + extra
+        if not story.is_over or story.ended is None:
+            told.violations.append(Violation(_unfinished(story, limit), story, (), done))
+            return
+        async with gate:
+            try:
+                kept = await _kept(stage, story)
+            except (Wrong, Lost) as error:
+                told.violations.append(Violation(f"it cannot be read: {error}", story, (), done))
+                return
+        found = list(flaws(story, kept, done, expected[story.plan.name]))
+        if story.ended - told.calm > limit:
+            found.append(f"it ended {story.ended - told.calm:.1f} s after the last fault")
+        told.violations += [Violation(each, story, kept.log, done) for each in found]
+        _count_in(told, kept.log)
+
+    await asyncio.gather(*(judge(story) for story in told.stories))
+    stage.effects.unlink(missing_ok=True)
+
+
+def _is_late(story: Story, calm: float, plan: Plan) -> bool:
+    return story.plan == plan and (story.ended is None or story.ended > calm)
+
+
+def _unfinished(story: Story, limit: float) -> str:
+    if story.run is None:
+        return f"it was not acknowledged {limit:g} s after the last fault"
+    seen = ", ".join(f"{view.name} saw {view.cursor}" for view in story.views)
+    return f"its end was not seen {limit:g} s after the last fault ({story.status}; {seen})"
+
+
+def _count_in(told: Round, log: Sequence[Entry]) -> None:
+    told.events += len(log)
+    told.attempts += _count(log, "run.started")
+    told.begun += _count(log, "step.started")
+    told.steps += _count(log, "step.finished")
+
+
+def _count(log: Sequence[Entry], kind: str) -> int:
+    return sum(entry.type == kind for entry in log)
+
+
+# --- what is kept -------------------------------------------------------------------------------
+
+
+async def _kept(stage: Stage, story: Story) -> Kept:
+    """What the server shows of a run now. Raises Wrong, Lost."""
+    path = f"/api/runs/{story.run}"
+    run = await _shown(stage, path, {})
+    log: list[Entry] = []
+    after: object = 0
+    while after is not None:
+        page = await _shown(stage, f"{path}/events?after={after}", {"accept": "application/json"})
+        events = page["events"]
+        assert isinstance(events, list), "as it is documented"
+        log += map(entry_of, events)
+        after = page["next"]
+    if not log:
+        raise Wrong("it has no log")
+    return Kept(run, log, await _joined(stage, story))
+
+
+async def _shown(stage: Stage, path: str, headers: Mapping[str, str]) -> Object:
+    reply = None
+    for _ in range(_TRIES):
+        try:
+            reply = await ask(stage.network.port, Asked("GET", path, None, headers))
+        except Lost:
+            continue
+        if reply.status == 200:
+            return reply.json()
+    raise Wrong(f"{path} was answered {reply.told if reply else 'never'}")
+
+
+async def _joined(stage: Stage, story: Story) -> str:
+    asked = Asked("POST", "/api/runs", story.body, {"idempotency-key": story.key})
+    async with answered(stage.network.port, asked, seconds=10) as answer:
+        if "x-run-id" in answer.headers:
+            return answer.headers["x-run-id"]
+        reply = await answer.read()
+    if reply.status != 200:
+        raise Wrong(f"the same submission, sent once more, was answered {reply.told}")
+    return str(reply.json().get("id"))
+
+
+def tracebacks(folder: Path) -> int:
+    """How often the processes have written one."""
+    return sum(log.read_text(errors="replace").count("Traceback (") for log in folder.glob("*.log"))
