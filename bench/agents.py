@@ -3,8 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 from forebay import Context, agent
+
+SERVED = {"FOREBAY_AGENTS": str(Path(__file__))}
+"""The setting with which a server knows these agents."""
 
 
 @agent("ticks", description="Says what time it is, so many times and so often per second")
@@ -14,3 +18,33 @@ async def ticks(ctx: Context, count: int, per_second: int) -> AsyncGenerator[str
     for _ in range(count):
         await asyncio.sleep(1 / per_second)
         yield f"at={time.time_ns()} "
+
+
+@agent("clock", description="Says what time it was when it was called")
+async def clock() -> AsyncGenerator[str]:
+    """What a client compares with the time at which it asked for this run."""
+    yield f"at={time.time_ns()} "
+
+
+@agent("nothing", description="Says nothing")
+async def nothing() -> None:
+    """A run that costs what every run costs."""
+
+
+@agent("naps", description="Sleeps so many times for so many milliseconds")
+async def naps(times: int, milliseconds: int) -> None:
+    """A run that mostly waits for others."""
+    for _ in range(times):
+        await asyncio.sleep(milliseconds / 1000)
+
+
+@agent("walk", description="Waits, then takes so many steps that do nothing")
+async def walk(ctx: Context, sleep: int, steps: int) -> None:
+    """What the journal costs. It waits first, so that nothing else is under way when it walks."""
+    await asyncio.sleep(sleep / 1000)
+    for number in range(steps):
+        await ctx.step("walk", _put_one_foot_forward, number)
+
+
+async def _put_one_foot_forward(number: int) -> int:
+    return number

@@ -22,6 +22,7 @@ from .measure import Load, read
 from .native import events_ask, id_in, metrics, succeeded
 
 _APART_SECONDS = 0.003
+_UNFINISHED = (b'"status":"submitted"', b'"status":"running"')
 _TOLD_TIME = re.compile(rb'"text":"at=(\d+) "')
 
 
@@ -63,7 +64,7 @@ async def repeat(target: Target, asked: Ask, pressure: Pressure) -> Load:
         return on_answer
 
     before = read(target.pid)
-    with _awake() if pressure.awake else nullcontext():
+    with awake() if pressure.awake else nullcontext():
         for caller in callers:
             caller.on_answer = answered_by(caller)
             go_on(caller)
@@ -76,7 +77,8 @@ async def repeat(target: Target, asked: Ask, pressure: Pressure) -> Load:
 
 
 @contextmanager
-def _awake() -> Generator[None]:
+def awake() -> Generator[None]:
+    """Do not let this process sleep."""
     loop = asyncio.get_running_loop()
     over = False
 
@@ -154,7 +156,7 @@ async def produce(target: Target, body: Mapping[str, object]) -> str:
     path = f"/api/runs/{id_in(started)}"
     async with asyncio.timeout(LONGEST_SECONDS):
         told = await answer_of(target, ask("GET", path))
-        while b'"status":"running"' in told:
+        while any(status in told for status in _UNFINISHED):
             await asyncio.sleep(0.1)
             told = await answer_of(target, ask("GET", path))
     if b'"status":"success"' not in told:

@@ -1,4 +1,4 @@
-"""Readings of a server's processes, and what several rounds of them add up to.
+"""Readings of processes, alone and together, and what several rounds of them add up to.
 
 Only ratios and CPU per operation travel between machines; wall figures stand beside them.
 """
@@ -20,7 +20,7 @@ _ON_LINUX = sys.platform == "linux"
 
 
 class Reading(NamedTuple):
-    """CPU seconds that a server has used so far, and the time on the wall."""
+    """CPU seconds that a process or several have used so far, and the time on the wall."""
 
     cpu: float
     wall: float
@@ -36,11 +36,61 @@ def read(pid: int) -> Reading:
     return Reading(cpu, time.perf_counter())
 
 
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The processes of one `forebay serve` that has one of each."""
+
+    supervisor: int
+    api: int
+    worker: int
+
+    def read(self) -> "Shares":
+        """All three, now."""
+        cpu = [_cpu_of(pid) for pid in (self.supervisor, self.api, self.worker)]
+        return Shares(*cpu, time.perf_counter())
+
+
+class Shares(NamedTuple):
+    """CPU seconds of a crew's processes, one by one, and the time on the wall."""
+
+    supervisor: float
+    api: float
+    worker: float
+    wall: float
+
+    def since(self, earlier: "Shares") -> "Shares":
+        """What was used in between."""
+        return Shares(*(now - then for now, then in zip(self, earlier, strict=True)))
+
+    @property
+    def together(self) -> Reading:
+        """What all of them used."""
+        return Reading(self.supervisor + self.api + self.worker, self.wall)
+
+    def told_per(self, operations: int) -> str:
+        """How much of it was whose, for a note."""
+        micros = [each / operations * 1e6 for each in (self.supervisor, self.api, self.worker)]
+        return "supervisor {:.1f}, API process {:.1f}, worker {:.1f} µs".format(*micros)
+
+
 def resident_bytes(pid: int) -> int:
     """The memory of one process that is resident. Buffers of the kernel do not count."""
     if not _ON_LINUX:
         return next(each.rss for each in _ps_family(pid) if each.pid == pid)
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+
+
+def children_of(pid: int) -> dict[int, str]:
+    """The living children of a process, and by what command each was started."""
+    if _ON_LINUX:
+        return {
+            child: Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")
+            for child, (parent, _) in _parents_from_proc().items()
+            if parent == pid
+        }
+    listed = _ps("pid=,ppid=,command=")
+    found = [line.split(maxsplit=2) for line in listed]
+    return {int(own): command for own, parent, command in found if int(parent) == pid}
 
 
 # --- several rounds -----------------------------------------------------------------------------
@@ -109,18 +159,30 @@ def quantile(values: Sequence[float], part: float) -> float:
 
 
 def _cpu_from_proc(pid: int) -> float:
-    parents: dict[int, int] = {}
-    waited: dict[int, float] = {}
+    listed = _parents_from_proc()
+    parents = {child: parent for child, (parent, _) in listed.items()}
+    waited = {child: seconds for child, (_, seconds) in listed.items()}
+    return sum(_clock_of(each) + waited.get(each, 0.0) for each in _family(pid, parents))
+
+
+def _parents_from_proc() -> dict[int, tuple[int, float]]:
+    # Of every process: its parent, and the CPU of its children that have ended.
+    found: dict[int, tuple[int, float]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = stat.read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has ended meanwhile
         fields = text.rpartition(")")[2].split()
-        child = int(stat.parent.name)
-        parents[child] = int(fields[1])
-        waited[child] = (int(fields[13]) + int(fields[14])) / _TICKS
-    return sum(_clock_of(each) + waited.get(each, 0.0) for each in _family(pid, parents))
+        waited = (int(fields[13]) + int(fields[14])) / _TICKS
+        found[int(stat.parent.name)] = (int(fields[1]), waited)
+    return found
+
+
+def _cpu_of(pid: int) -> float:
+    if _ON_LINUX:
+        return _clock_of(pid)
+    return next(each.cpu for each in _ps_family(pid) if each.pid == pid)
 
 
 def _clock_of(pid: int) -> float:
@@ -144,13 +206,15 @@ class _Process(NamedTuple):
     rss: int
 
 
+def _ps(columns: str) -> list[str]:
+    command = ["ps", "-axo", columns]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
 def _ps_family(pid: int) -> list[_Process]:
-    listed = subprocess.run(
-        ["ps", "-axo", "pid=,ppid=,rss=,time="], check=True, capture_output=True, text=True
-    ).stdout
     processes: dict[int, _Process] = {}
     parents: dict[int, int] = {}
-    for line in listed.splitlines():
+    for line in _ps("pid=,ppid=,rss=,time="):
         own, parent, rss, clock = line.split()
         parents[int(own)] = int(parent)
         processes[int(own)] = _Process(int(own), _seconds(clock), int(rss) * 1024)

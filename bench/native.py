@@ -21,6 +21,12 @@ def stream_ask(body: Mapping[str, object], *, frames: int, with_ids: bool) -> As
     return ask("POST", "/api/runs", {**body, "mode": "stream"}, frames=frames, ends_with=(ending,))
 
 
+def background(agent: str, given: object) -> Ask:
+    """Leave a run in the queue."""
+    body = {"agent": agent, "input": given, "mode": "background"}
+    return ask("POST", "/api/runs", body, status=202)
+
+
 def events_ask(path: str, *, frames: int) -> Ask:
     """All events of a run, to its end."""
     return ask("GET", path, frames=frames, ends_with=(succeeded(frames),))

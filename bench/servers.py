@@ -1,6 +1,7 @@
 """Processes: servers on free loopback ports and the load client, each kept on its own core.
 
-Servers are started as users start them, with settings in the environment.
+Servers are started as users start them, with settings in the environment; all processes of one are
+kept on the same core.
 """
 
 import asyncio
@@ -12,18 +13,20 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from .connection import Target
+from .measure import Crew, children_of
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _ROOT = Path(__file__).resolve().parent.parent
+_FOREBAY = str(Path(sys.executable).with_name("forebay"))
 _HOST = "127.0.0.1"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 15.0
@@ -68,15 +71,33 @@ class Server:
     """A server that answers."""
 
     target: Target
+    """Its port, and the process that answers there."""
+    supervisor: int
+    """The process that was started: the parent of the others, if there are any."""
     start_seconds: float
     """From the start of the process to the first 200 of `/ready`."""
+
+    def crew(self) -> Crew:
+        """Its processes, once its worker has been started."""
+        give_up = time.perf_counter() + _START_SECONDS
+        while time.perf_counter() < give_up:
+            workers = _children(self.supervisor, "worker")
+            if workers:
+                return Crew(self.supervisor, self.target.pid, workers[0])
+            time.sleep(0.01)
+        raise NotStarted(f"the server has no worker after {_START_SECONDS:g} s")
+
+
+def _children(supervisor: int, role: str) -> list[int]:
+    started = children_of(supervisor).items()
+    return [pid for pid, command in started if f" --as-child {role}:" in command]
 
 
 @contextmanager
 def ceiling(folder: Path) -> Generator[Server]:
     """The raw ASGI applications."""
     port = _free_port()
-    with _process([sys.executable, "-m", "bench.ceilings", str(port)], port, folder, {}) as server:
+    with _server([sys.executable, "-m", "bench.ceilings", str(port)], port, folder, {}) as server:
         yield server
 
 
@@ -89,7 +110,7 @@ def forebay(
     cores: Sequence[int] | None = None,
     more_routes: int = 0,
 ) -> Generator[Server]:
-    """Our server on this database: `forebay serve`, or the same with more routes."""
+    """Our server on this database: `forebay serve`, as it is or with more routes."""
     port = _free_port()
     environment = {
         "FOREBAY_DB_URL": database,
@@ -97,39 +118,69 @@ def forebay(
         "FOREBAY_LOG_LEVEL": "warning",
         **(settings or {}),
     }
-    command = [str(Path(sys.executable).with_name("forebay")), "serve"]
     if more_routes:
-        command = [sys.executable, "-m", "bench.launch", str(more_routes)]
-    with _process(command, port, folder, environment, cores) as server:
+        path = os.pathsep.join([str(_ROOT), str(_ROOT / "bench" / "more_routes")])
+        environment |= {"PYTHONPATH": path, "BENCH_MORE_ROUTES": str(more_routes)}
+    with _server([_FOREBAY, "serve"], port, folder, environment, cores) as server:
         yield server
 
 
 @contextmanager
-def _process(
+def worker(
+    folder: Path, database: str, settings: Mapping[str, str] | None = None
+) -> Generator[None]:
+    """`forebay worker` on this database, which a server of ours has made."""
+    environment = {
+        "FOREBAY_DB_URL": database,
+        "FOREBAY_LOG_LEVEL": "warning",
+        **(settings or {}),
+    }
+    with _process([_FOREBAY, "worker"], folder / "worker.log", environment, server_cores()):
+        yield
+
+
+@contextmanager
+def _server(
     command: Sequence[str],
     port: int,
     folder: Path,
     settings: Mapping[str, str],
     cores: Sequence[int] | None = None,
 ) -> Generator[Server]:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")
-    }
-    environment |= {"PYTHONPATH": str(_ROOT), **settings}
     log = folder / f"server-{port}.log"
-    with ExitStack() as stack:
-        out = stack.enter_context(log.open("wb"))
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out
-        )
-        stack.callback(_stop, process)
-        _keep_on(process.pid, server_cores() if cores is None else cores)
+    started = time.perf_counter()
+    with _process(command, log, settings, server_cores() if cores is None else cores) as process:
         try:
             _wait_until_ready(process, port)
         except NotStarted as error:
             raise NotStarted(f"{error}: {log.read_text()[-500:].strip()}") from None
-        yield Server(Target(port, process.pid), time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        answering = _children(process.pid, "api")[:1] or [process.pid]
+        yield Server(Target(port, answering[0]), process.pid, seconds)
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], log: Path, settings: Mapping[str, str], cores: Sequence[int]
+) -> Generator[subprocess.Popen[bytes]]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")
+    }
+    environment |= {"PYTHONPATH": str(_ROOT), **settings}
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command,
+            cwd=log.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            _keep_on(process.pid, cores)  # before it starts others, which stay there too
+            yield process
+        finally:
+            _stop(process)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:

@@ -27,6 +27,13 @@ class Sizes:
     replay_events: int
     followers: int
     idle_seconds: float
+    pickups: int
+    queued_runs: int
+    napping_runs: int
+    stepping_runs: int
+    steps_each: int
+    steps_alone: int
+    recoveries: int
 
 
 FULL = Sizes(
@@ -41,6 +48,13 @@ FULL = Sizes(
     replay_events=100_000,
     followers=2_000,
     idle_seconds=10.0,
+    pickups=300,
+    queued_runs=3_000,
+    napping_runs=500,
+    stepping_runs=100,
+    steps_each=200,
+    steps_alone=1_500,
+    recoveries=3,
 )
 
 QUICK = Sizes(
@@ -55,6 +69,13 @@ QUICK = Sizes(
     replay_events=2_000,
     followers=30,
     idle_seconds=0.5,
+    pickups=5,
+    queued_runs=40,
+    napping_runs=10,
+    stepping_runs=5,
+    steps_each=10,
+    steps_alone=30,
+    recoveries=1,
 )
 
 

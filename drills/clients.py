@@ -1,13 +1,14 @@
 """Clients: they submit, follow, answer, lose their connections, and come back with the last id."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+import time
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from random import Random
 
 from .plans import answer_to
-from .stories import Entry, Plan, Story, View
+from .stories import Entry, Plan, Setback, Story, View
 from .wire import Answer, Asked, Frames, Lost, Reply, Wrong, answered, ask
 
 _IDLE_SECONDS = 4.0  # then a client comes back by itself: its server may be stopped
@@ -88,24 +89,13 @@ class Client:
         acknowledged = False
         while not acknowledged:
             story.submissions += 1
-            with suppress(Lost):
+            with _noted(story.setbacks):
                 async with answered(self._scene.port, asked, seconds=_ANSWER_SECONDS) as answer:
-                    acknowledged = await self._is_acknowledged(story, answer)
-                    if acknowledged and not again and story.body["mode"] == "stream":
+                    await _acknowledge(story, answer)
+                    acknowledged = True
+                    if not again and story.body["mode"] == "stream":
                         await self._watch(story, story.views[0], answer, tasks)
             await self._pause()
-
-    async def _is_acknowledged(self, story: Story, answer: Answer) -> bool:
-        if answer.status in (200, 202) and "x-run-id" in answer.headers:
-            story.acknowledge(answer.headers["x-run-id"])
-            return True
-        reply = await answer.read()
-        if reply.status == 200:  # it was over before it was asked for again
-            story.acknowledge(str(reply.json().get("id")))
-            return True
-        if reply.status not in _NOT_NOW:
-            raise Wrong(f"submitting was answered {reply.told}")
-        return False
 
     # --- following ------------------------------------------------------------------------------
 
@@ -115,14 +105,12 @@ class Client:
             if view.cursor:
                 headers["last-event-id"] = str(view.cursor)
             asked = Asked("GET", f"/api/runs/{story.run}/events", None, headers)
-            with suppress(Lost):
+            with _noted(view.setbacks):
                 async with answered(self._scene.port, asked, seconds=_ANSWER_SECONDS) as answer:
-                    if answer.status == 200:
-                        await self._watch(story, view, answer, tasks)
-                        continue
-                    reply = await answer.read()
-                    if reply.status not in _NOT_NOW:
-                        raise Wrong(f"following after {view.cursor} was answered {reply.told}")
+                    if answer.status != 200:
+                        raise _refused(f"following after {view.cursor}", await answer.read())
+                    await self._watch(story, view, answer, tasks)
+                    continue
             await self._pause()
 
     async def _watch(
@@ -156,18 +144,40 @@ class Client:
         asked = Asked("POST", path, {"answer": answer_to(story.plan)})
         while not story.is_over:
             story.answers_sent += 1
-            with suppress(Lost):
+            with _noted(story.setbacks):
                 reply = await ask(self._scene.port, asked, seconds=_ANSWER_SECONDS)
-                if reply.status < 300:
-                    return
-                if story.answers_sent > 1 and _is_closed(reply):
-                    return  # the answer before has come there, but what was said to it not here
-                if reply.status not in _NOT_NOW:
-                    raise Wrong(f"answering {question} was answered {reply.told}")
+                if reply.status < 300 or (story.answers_sent > 1 and _is_closed(reply)):
+                    return  # or an earlier one has come there, but what was said to it not here
+                raise _refused(f"answering {question}", reply)
             await self._pause()
 
     async def _pause(self, longest: float = _LONGEST_PAUSE_SECONDS) -> None:
         await asyncio.sleep(self._random.uniform(0, longest))
+
+
+@contextmanager
+def _noted(setbacks: list[Setback]) -> Generator[None]:
+    """What clients have to bear is not passed on."""
+    try:
+        yield
+    except Lost as lost:
+        setbacks.append(Setback(time.monotonic(), str(lost)))
+
+
+async def _acknowledge(story: Story, answer: Answer) -> None:
+    """Take note that a submission was acknowledged. Raises Lost if it was not, Wrong."""
+    if answer.status in (200, 202) and "x-run-id" in answer.headers:
+        story.acknowledge(answer.headers["x-run-id"])
+        return
+    reply = await answer.read()
+    if reply.status != 200:
+        raise _refused("submitting", reply)
+    story.acknowledge(str(reply.json().get("id")))  # it was over before it was asked for again
+
+
+def _refused(what: str, reply: Reply) -> Lost | Wrong:
+    told = f"{what} was answered {reply.told}"
+    return Lost(told) if reply.status in _NOT_NOW else Wrong(told)
 
 
 def _is_closed(reply: Reply) -> bool:

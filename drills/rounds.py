@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from forebay.core.clock import SystemClock, rfc3339
+
 from .checks import Kept, executions, flaws
 from .clients import Client, Scene
 from .effects import Effect, happened
@@ -47,6 +49,8 @@ class Round:
     faults: Sequence[Fault] = ()
     stories: Sequence[Story] = ()
     began: float = 0.0
+    began_at: str = ""
+    """The time of day, as the logs of processes have it."""
     calm: float = 0.0
     quiet: float = 0.0
     """When the last run had ended."""
@@ -112,7 +116,7 @@ async def play(
     def stories() -> list[Story]:
         return [story for client in clients for story in client.stories]
 
-    told = Round(name, began=time.monotonic())
+    told = Round(name, began=time.monotonic(), began_at=rfc3339(SystemClock().now()))
     injector = Injector(stage, rng, stories)
     tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(client.play()) for client in clients[:-1]
@@ -161,7 +165,8 @@ async def _judge(stage: Stage, told: Round, expected: Mapping[str, Outcome]) -> 
         done = effects.get(str(story.run), ())
         limit = BOUND_SECONDS + story.plan.seconds + extra
         if not story.is_over or story.ended is None:
-            told.violations.append(Violation(_unfinished(story, limit), story, (), done))
+            found = story.complaints or [_unfinished(story, limit)]
+            told.violations += [Violation(each, story, (), done) for each in found]
             return
         async with gate:
             try:

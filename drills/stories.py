@@ -70,6 +70,13 @@ class Hit(NamedTuple):
     """Told how long it took."""
 
 
+class Setback(NamedTuple):
+    """A request that did not bring what it was for, as may happen among faults."""
+
+    at: float
+    told: str
+
+
 @dataclass(slots=True)
 class View:
     """What one follower saw, across all its connections."""
@@ -78,6 +85,7 @@ class View:
     entries: list[Entry] = field(default_factory=list[Entry])
     connections: int = 0
     complaints: list[str] = field(default_factory=list[str])
+    setbacks: list[Setback] = field(default_factory=list[Setback])
 
     @property
     def cursor(self) -> int:
@@ -125,6 +133,8 @@ class Story:
     complaints: list[str] = field(default_factory=list[str])
     hits: list[Hit] = field(default_factory=list[Hit])
     answers_sent: int = 0
+    setbacks: list[Setback] = field(default_factory=list[Setback])
+    """Of submitting and answering."""
 
     @property
     def is_over(self) -> bool:

@@ -6,7 +6,23 @@ from typing import TypeAlias
 from bench.report import Row
 from bench.stage import Stage
 
-from . import burst, chunks, followers, latency, paced, replay, start, wait
+from . import (
+    burst,
+    chunks,
+    followers,
+    idle,
+    latency,
+    naps,
+    paced,
+    pickup,
+    queue,
+    recovery,
+    relay,
+    replay,
+    start,
+    steps,
+    wait,
+)
 
 Group: TypeAlias = Callable[[Stage], Sequence[Row]]
 
@@ -19,4 +35,11 @@ GROUPS: Mapping[str, Group] = {
     "latency": latency.rows,
     "replay": replay.rows,
     "followers": followers.rows,
+    "pickup": pickup.rows,
+    "queue": queue.rows,
+    "naps": naps.rows,
+    "relay": relay.rows,
+    "steps": steps.rows,
+    "idle": idle.rows,
+    "recovery": recovery.rows,
 }

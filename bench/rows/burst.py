@@ -1,4 +1,7 @@
-"""A durable background run into one client that was attached before the run began to speak."""
+"""A durable background run into one client that was attached before the run began to speak.
+
+The API process executes the run itself; `relay` measures the same across processes.
+"""
 
 import statistics
 from collections.abc import Sequence
@@ -12,13 +15,14 @@ from bench.stage import Stage
 _OWN_EVENTS = 3
 _SLEEP_MS = 300
 _READS = "forebay_page_reads_total"
+_NO_WORKER = {"FOREBAY_RUN_WORKERS": "0"}
 
 
 def rows(stage: Stage) -> Sequence[Row]:
     """As fast as it goes, and one event at a time."""
     stage.tell("burst: one durable run, all events at once, then one by one")
     sizes = stage.sizes
-    with stage.forebay() as server:
+    with stage.forebay(_NO_WORKER) as server:
         burst = [_follow(stage, server.target, sizes.burst_events) for _ in range(sizes.rounds)]
         paced = [
             _follow(stage, server.target, sizes.paced_events, delay=1)
@@ -50,7 +54,8 @@ def _row(name: str, measured: Sequence[tuple[Load, dict[str, float]]], limit: fl
         name=name,
         durability="durable",
         connections=1,
-        counted="CPU of the server per event, from the moment the client is attached",
+        counted="CPU of the API process, which executes the run itself, per event, from the "
+        "moment the client is attached",
         figure=cpu_figure(loads, "µs"),
         goal=Goal(limit),
         frames=sum(load.frames for load in loads),

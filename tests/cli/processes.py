@@ -71,7 +71,12 @@ class Place:
 
     def begin(self, *arguments: str, **variables: str) -> "Process":
         """Start `forebay`, and go on."""
-        process = Process([*FOREBAY, *arguments], self.folder, self.variables(variables))
+        return self.begin_at(None, *arguments, **variables)
+
+    def begin_at(self, terminal: int | None, *arguments: str, **variables: str) -> "Process":
+        """Start `forebay` with a terminal as its standard input, and go on."""
+        command = [*FOREBAY, *arguments]
+        process = Process(command, self.folder, self.variables(variables), terminal)
         self._begun.append(process)
         return process
 
@@ -90,13 +95,18 @@ class Process:
     """A process, and what it prints."""
 
     def __init__(
-        self, command: Sequence[str], folder: Path, environment: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        stdin: int | None = None,
     ) -> None:
         self._errors = (folder / f"stderr-{os.urandom(4).hex()}.txt").open("w+")
         self._process = subprocess.Popen(
             command,
             cwd=folder,
             env=environment,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import httpx2
 import pytest
 
 from forebay.client import Client, Entry, Run
@@ -93,10 +95,10 @@ def until_it_speaks(client: Client, run: Run) -> None:
             return
 
 
-def the_worker(server: Server, *, other_than: int = 0) -> int:
+def the_worker(server: Server) -> int:
     """The worker, when there is one."""
-    until(lambda: [pid for pid in server.workers if pid != other_than] != [])
-    return next(pid for pid in server.workers if pid != other_than)
+    until(lambda: bool(server.workers))
+    return server.workers[0]
 
 
 def executors(entries: Sequence[Entry]) -> list[str]:
@@ -107,6 +109,14 @@ def executors(entries: Sequence[Entry]) -> list[str]:
 def reasons(entries: Sequence[Entry]) -> list[str]:
     """Why attempts of a run were over before it was."""
     return [entry.event.message for entry in entries if isinstance(entry.event, RunRequeued)]
+
+
+def is_lost_once(entries: Sequence[Entry], why: str) -> bool:
+    """Whether only the first attempt was lost, and for this reason."""
+    # A sweep that comes between a kill and what follows it sees only that the process is gone.
+    expected = [f"attempt 1 was lost: {each}" for each in (why, "its process was gone")]
+    (reason,) = reasons(entries)
+    return reason in expected
 
 
 def whole_log(client: Client, run: Run) -> list[Entry]:
@@ -129,7 +139,7 @@ def test_the_run_of_a_killed_worker_goes_on_in_another(place: Place) -> None:
         entries = whole_log(client, run)
         assert client.get(run).output == client.run(QUICKLY).output
     assert executors(entries) == ["local", "local"]
-    assert reasons(entries) == ["attempt 1 was lost: its process ended with -9"]
+    assert is_lost_once(entries, "its process ended with -9")
     assert the_worker(server) != killed
 
 
@@ -172,7 +182,7 @@ def test_after_everything_was_killed_the_run_goes_on_with_the_next_start(place: 
     with asking(place.serve()) as client:
         entries = whole_log(client, run)
         assert client.get(run).succeeded
-    assert reasons(entries) == ["attempt 1 was lost: its process was gone"]
+    assert is_lost_once(entries, "its process was gone")
 
 
 def test_without_resuming_the_run_of_a_killed_worker_ends(place: Place) -> None:
@@ -198,7 +208,7 @@ def test_a_stopped_worker_is_killed_and_its_run_goes_on(place: Place) -> None:
         os.kill(stopped, signal.SIGSTOP)
         entries = whole_log(client, run)
         assert client.get(run).output == client.run(QUICKLY).output
-    assert reasons(entries) == ["attempt 1 was lost: it was stopped for 3 s"]
+    assert is_lost_once(entries, "it was stopped for 3 s")
     until(lambda: not is_alive(stopped))
 
 
@@ -221,7 +231,7 @@ def test_a_worker_that_neither_speaks_nor_works_is_killed(place: Place) -> None:
         run = client.submit("x", agent="hang")
         entries = whole_log(client, run)
         assert client.get(run).output == "done"
-    assert reasons(entries) == ["attempt 1 was lost: it said nothing and used no CPU for 3 s"]
+    assert is_lost_once(entries, "it said nothing and used no CPU for 3 s")
 
 
 def test_a_busy_worker_is_left_alone_however_long_it_is_silent(place: Place) -> None:
@@ -246,7 +256,8 @@ def test_a_worker_that_takes_too_much_memory_is_killed_as_often_as_attempts_allo
         ended = client.get(run)
     assert (ended.status, ended.reason) == ("failure", "attempts_spent")
     assert executors(entries) == ["local", "local"]
-    assert "MiB of memory, and may use 300" in reasons(entries)[0]
+    assert len(reasons(entries)) == 1
+    assert "MiB of memory, and may use 300): " in server.process.errors()
 
 
 # --- they stop ----------------------------------------------------------------------------------
@@ -318,12 +329,11 @@ def test_a_worker_beside_a_server_takes_part_of_its_runs(place: Place) -> None:
 
 
 def test_a_worker_may_have_another_interpreter(place: Place) -> None:
-    wrapper = place.write("python", f'#!/bin/sh\nexec "{os.sys.executable}" "$@"\n')  # type: ignore
-    wrapper.chmod(0o755)
-    server = place.serve("--run-workers", "0", FOREBAY_CONCURRENCY="1")
-    worker = place.begin("worker", "--json", "--python", str(wrapper))
+    other = place.write("other", f'#!/bin/sh\ntouch other-was-used\nexec "{sys.executable}" "$@"\n')
+    other.chmod(0o755)
+    worker = place.begin("worker", "--json", "--python", str(other))
     worker.line()
-    server.process.stop()
+    assert (place.folder / "other-was-used").exists()
     assert worker.stop() == 0
 
 
@@ -351,8 +361,6 @@ def test_readiness_tells_when_no_worker_is_left(place: Place) -> None:
 
 def ready(server: Server) -> dict[str, object]:
     """What `/ready` says."""
-    import httpx2
-
     return httpx2.get(f"{server.url}/ready").json()
 
 

@@ -14,16 +14,29 @@ from forebay.client import (
     Conflict,
     Entry,
     NotFound,
+    Question,
     Rejected,
     Run,
     Unreachable,
 )
-from forebay.core.events import OutputValue, RunSubmitted
-from tests.cli.processes import PATIENCE_SECONDS, Place, Server
+from forebay.core.events import (
+    OutputChunk,
+    OutputValue,
+    QuestionAnswered,
+    QuestionAsked,
+    RunRequeued,
+    RunSubmitted,
+)
+from tests.cli.processes import PATIENCE_SECONDS, Place, Server, until
 from tests.client.proxy import Proxy, in_a_thread
 
 AGENTS = """
-from forebay import agent
+from forebay import Option, Prompt, agent
+
+@agent("asks")
+async def asks(ctx, text: str):
+    options = (Option("a", "Rome", "rome"), Option("b", "Oslo", "oslo"))
+    return [await ctx.ask(text), await ctx.ask(Prompt("Which?", "radio", options))]
 
 @agent("large")
 async def large(text: str):
@@ -156,6 +169,51 @@ def test_a_large_value_is_read_beside_the_log(server: Server) -> None:
         assert client.read_object(run, value.stored.object) == {"text": "x" * 400_000}
 
 
+@pytest.mark.system
+def test_a_run_that_asks_is_answered(server: Server) -> None:
+    with Client(server.url) as client:
+        run = client.submit("Why?", agent="asks", deadline_seconds=600, max_steps=5, max_tokens=5)
+        first = asked(client, run)
+        assert (first.text, first.kind, first.options, first.due) == ("Why?", "text", (), None)
+        with pytest.raises(Rejected, match="invalid_answer"):
+            client.answer(run, first, 7)
+        with pytest.raises(NotFound, match="question_not_found"):
+            client.answer(run, "another", "x")
+        client.answer(run, first, "because")
+        second = asked(client, run)
+        assert [(option.id, option.value) for option in second.options] == [
+            ("a", "rome"), ("b", "oslo"),
+        ]  # fmt: skip
+        assert client.answer(run.id, second.id, "b").questions == ()
+        assert client.answer(run, second, "oslo").id == run.id
+        with pytest.raises(Conflict, match="question_closed"):
+            client.answer(run, second, "a")
+        assert client.wait(run).output == ["because", "oslo"]
+        events = [entry.event for entry in client.events(run)]
+        answers = [each.answer for each in events if isinstance(each, QuestionAnswered)]
+        assert answers == ["because", "oslo"]
+        prompts = [each.prompt.text for each in events if isinstance(each, QuestionAsked)]
+        assert prompts == ["Why?", "Which?"]
+
+
+def asked(client: Client, run: Run) -> Question:
+    """Wait until a run waits for an answer; gives its question."""
+    until(lambda: client.get(run).status == "waiting")
+    (question,) = client.get(run).questions
+    return question
+
+
+@pytest.mark.system
+async def test_the_same_on_an_event_loop_when_a_run_asks(server: Server) -> None:
+    async with AsyncClient(server.url) as client:
+        run = await client.submit("Why?", agent="asks")
+        async with aclosing(client.events(run)) as events:
+            async for entry in events:
+                if isinstance(entry.event, QuestionAsked):
+                    await client.answer(run, entry.event.question, "rome")
+        assert (await client.get(run)).output == ["rome", "rome"]
+
+
 # --- connections that break ---------------------------------------------------------------------
 
 
@@ -210,6 +268,11 @@ async def test_a_finished_run_is_seen_whole_across_a_restart(place: Place) -> No
     assert len(entries) == 3003
 
 
+def _has_begun(server: Server, run: Run) -> bool:
+    with Client(server.url) as client:
+        return client.get(run).events > 3
+
+
 async def _all(client: AsyncClient, run: Run) -> list[Entry]:
     async with aclosing(client.events(run)) as events:
         return [entry async for entry in events]
@@ -217,17 +280,20 @@ async def _all(client: AsyncClient, run: Run) -> list[Entry]:
 
 @pytest.mark.system
 async def test_a_run_that_is_under_way_is_followed_to_its_end_across_a_stop(place: Place) -> None:
-    server = await asyncio.to_thread(place.serve)
+    server = await asyncio.to_thread(place.serve, FOREBAY_DRAIN_SECONDS="0")
     async with AsyncClient(server.url) as client:
-        run = await client.submit("chunks=10000 delay=5 words")
+        run = await client.submit("chunks=100 delay=10 words")
         seeing = asyncio.create_task(_all(client, run))
+        await asyncio.to_thread(until, lambda: _has_begun(server, run))
         assert await asyncio.to_thread(server.process.stop) == 0
         await asyncio.to_thread(place.serve, port=server.port)
         async with asyncio.timeout(PATIENCE_SECONDS):
             entries = await seeing
         ended = await client.get(run)
     assert is_whole(entries)
-    assert (ended.status, ended.reason) == ("interrupted", "server_stopped")
+    assert (ended.status, ended.attempt) == ("success", 2)
+    assert [entry.attempt for entry in entries if isinstance(entry.event, RunRequeued)] == [1]
+    assert sum(isinstance(entry.event, OutputChunk) for entry in entries) == 100
 
 
 @pytest.mark.system

@@ -74,7 +74,15 @@ def test_a_submission_says_what_is_wanted() -> None:
     assert body == {"input": {"a": 1}, "mode": "wait", "agent": "deep", "deadline_seconds": 5}
 
 
+def test_an_answer_may_be_sent_twice() -> None:
+    call = exchange.answer("r", "q", ["a", None])
+    assert (call.method, call.path, call.may_repeat) == ("POST", "/api/runs/r/answers/q", True)
+    assert call.body is not None
+    assert json.loads(call.body) == {"answer": ["a", None]}
+
+
 def test_what_stands_in_a_path_is_quoted() -> None:
+    assert exchange.answer("r/1", "q?2", "x").path == "/api/runs/r%2F1/answers/q%3F2"
     assert exchange.get("a/../b c").path == "/api/runs/a%2F..%2Fb%20c"
     assert exchange.read_object("r", "o?x").path == "/api/runs/r/objects/o%3Fx"
 

@@ -360,7 +360,8 @@ async def test_the_same_answer_may_be_sent_again_and_again():
     async with serving(timed) as server:
         run = await waiting(server, 60)
         (question,) = run["questions"]
-        for given in ("b", "oslo", {"id": "b"}):
+        several: list[Json] = ["b", "oslo", {"id": "b"}]
+        for given in several:
             got = await answer(server, run["id"], question["id"], given)
             assert (got.status, got.json()["questions"]) == (200, [])
         ended = await server.ended(run["id"])

@@ -402,3 +402,25 @@ async def test_who_follows_nothing_reads_nothing(stage: Stage):
     await stage.append([CHUNK] * 10)
     await settle()
     assert stage.storage.reads == before
+
+
+class Ear:
+    """An attempt, as far as it hears."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.heard: list[Sequence[Entry]] = []
+
+    def hear(self, entries: Sequence[Entry]) -> None:
+        self.heard.append(entries)
+
+
+async def test_a_look_that_finds_nothing_disturbs_nobody(stage: Stage):
+    ear = Ear(stage.last)
+    stage.follower.attend(stage.number, ear)
+    stage.follower.look_at(stage.number, stage.last)
+    await settle()
+    assert ear.heard == []
+    said = await stage.append([CHUNK])
+    await settle()
+    assert ear.heard == [said]

@@ -6,8 +6,10 @@ import pytest
 
 from forebay import Context, agent
 from forebay.core.events import RunStarted
+from forebay.ports.store import Appended, RunQuery
+from forebay.testing.runs import cancel, write
 from tests.support.server import Server, serving
-from tests.support.storage import FaultyStorage
+from tests.support.storage import Audience, FaultyStorage
 from tests.support.waiting import Gate, pass_time, settle, until
 
 from .test_recovery import BOUND, Place
@@ -66,9 +68,8 @@ async def until_waiting(server: Server, run: str) -> str:
     await until(waits)
     shown = await server.show(run)
     assert shown["status"] == "waiting"
-    return [entry for entry in await server.entries(run) if entry["type"] == "question.asked"][0][
-        "question"
-    ]
+    entries = await server.entries(run)
+    return next(entry["question"] for entry in entries if entry["type"] == "question.asked")
 
 
 async def test_a_lost_run_goes_on_in_another_server_and_no_step_is_done_twice():
@@ -137,7 +138,7 @@ async def test_a_run_whose_attempts_get_nowhere_fails():
         return text
 
     place = Place()
-    run = ""
+    run, shown = "", {}
     for number in range(3):
         theirs: FaultyStorage = place.access()
         async with serving(stuck, storage=theirs, clock=place.clock, max_attempts=3) as server:
@@ -286,3 +287,25 @@ async def test_changed_code_is_an_event_of_the_next_attempt():
         entries = await server.entries(run)
     changed = [entry for entry in entries if entry["type"] == "code.changed"]
     assert [(entry["before"], entry["now"]) for entry in changed] == [("old code", now)]
+
+
+async def test_a_cancel_that_nobody_rang_for_is_heard_with_the_next_entry():
+    place, first, second = Place(), Gate(), Gate()
+
+    @agent("twice")
+    async def twice(ctx: Context, text: str) -> AsyncGenerator[str]:
+        del ctx
+        await first.passed()
+        yield text
+        await second.passed()
+
+    deaf = FaultyStorage(place.memory, Audience())
+    async with serving(twice, storage=deaf, clock=place.clock) as server:
+        waiting = server.begin("x", durable=True)
+        await first.reached()
+        (run,) = await place.memory.list(RunQuery("default"))
+        assert run.number is not None
+        assert isinstance(await write(place.memory, cancel(run.number, run.last + 1)), Appended)
+        first.open()
+        await waiting.until_over()
+    assert waiting.json()["reason"] == "cancelled"

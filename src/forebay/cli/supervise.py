@@ -180,6 +180,7 @@ class Supervisor:
         if not child.gone.is_set():
             child.terminate()
             if not await within(self._patience_seconds(child), child.gone):
+                log.warning("%s did not end in time; leaving what is left", child.name)
                 child.condemn("it did not end in time")
             await child.gone.wait()
         self._children.remove(child)

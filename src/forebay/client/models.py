@@ -94,7 +94,7 @@ class Run(msgspec.Struct, frozen=True):
     """The answer: text, or the value the agent gave. Not in lists."""
     error: Failure | None = None
     usage: Usage | None = None
-    questions: Sequence[Question] = ()
+    questions: tuple[Question, ...] = ()
     """What it asks, as long as it is not finished. Not in lists."""
 
     @property

@@ -206,6 +206,32 @@ class RunFinished(Conflict):
     code = "run_finished"
 
 
+class SessionBusy(Conflict):
+    """A run of this session is not finished, and only one at a time was asked for."""
+
+    code = "session_busy"
+
+
+class QueueFull(Unavailable):
+    """So many runs are queued already that this server takes no more."""
+
+    code = "queue_full"
+    retry_after = 5.0
+
+
+class TooManyQueued(Busy):
+    """So many of your runs are queued already that this server takes no more of them."""
+
+    code = "too_many_queued"
+    retry_after = 5.0
+
+
+class TooManyRuns(Busy):
+    """As many runs as may be are under way, and this one was not to be queued."""
+
+    code = "too_many_runs"
+
+
 class KeyReused(Conflict):
     """This idempotency key was used with another request."""
 

@@ -122,6 +122,8 @@ class Run(msgspec.Struct, frozen=True):
     """When the run has to have ended."""
     wake: Millis | None = None
     """When the first question that a waiting run has asked expires."""
+    in_turn: bool = False
+    """Whether it begins only when every earlier run of its session has ended."""
 
     @property
     def expires(self) -> Millis | None:

@@ -1,6 +1,6 @@
 """RunStore: runs and their entries, changed together or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -35,6 +35,13 @@ class Admit(msgspec.Struct, frozen=True):
     key: IdempotencyKey | None = None
     lease_seconds: float = 0.0
     objects: Sequence[Object] = ()
+    only_if_alone: bool = False
+    """Only if no run of its session is unfinished; else nothing is written, and SessionBusy."""
+
+    @property
+    def minds_its_session(self) -> bool:
+        """Whether the other runs of its session matter to it: then their order has to be known."""
+        return self.run.session is not None and (self.only_if_alone or self.run.in_turn)
 
 
 class Append(msgspec.Struct, frozen=True):
@@ -58,6 +65,9 @@ class Append(msgspec.Struct, frozen=True):
     """Only if nobody else wrote in between: the first entry gets the number it has here."""
     wake: Millis | None = None
     """For a run that begins to wait: when its first question expires."""
+    frees: bool = False
+    """Whether queued runs may begin after it that could not before: it was their turn to wait for
+    the run that this ends, or there were too many at once."""
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -78,6 +88,15 @@ class Lease(msgspec.Struct, frozen=True):
     limit: int
     started: Event
     time: Millis
+    most_of_tenant: int = 0
+    """So many runs of a tenant may be running afterwards, whoever executes them; 0: any number."""
+    most_of_agent: int = 0
+    """So many runs of an agent, likewise."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether it matters what is running already."""
+        return bool(self.most_of_tenant or self.most_of_agent)
 
 
 Write: TypeAlias = Admit | Append | Keep
@@ -128,6 +147,15 @@ class RunQuery(msgspec.Struct, frozen=True):
         )
 
 
+class Crowd(msgspec.Struct, frozen=True):
+    """How many runs there are at a moment."""
+
+    queued: Mapping[str, int]
+    """Those that wait for room, by tenant."""
+    running: Mapping[tuple[str, str], int]
+    """Those that somebody executes, by tenant and agent."""
+
+
 class RunStore(Protocol):
     """Where runs are kept. Every verb raises DatabaseUnavailable when the database is away.
 
@@ -139,8 +167,8 @@ class RunStore(Protocol):
         """Commit a batch, power-loss safe, and answer each write in order.
 
         A write fails alone: StaleAttempt (another attempt holds the run, or an `only_if_…` does
-        not hold), RunFinished (no such entry may follow any more), RunNotFound, KeyReused. Raises
-        DatabaseUnavailable if nothing was committed; a batch may be sent again after that even if
+        not hold), RunFinished (no such entry may follow any more), RunNotFound, KeyReused,
+        SessionBusy. Raises DatabaseUnavailable if nothing was committed; a batch may be sent again after that even if
         the commit's fate was unknown.
         """
         ...
@@ -159,7 +187,22 @@ class RunStore(Protocol):
 
     async def lease(self, lease: Lease) -> Sequence[Run]:
         """Take queued runs in one short transaction, as they are afterwards: running, with the
-        number of their `run.started` as `last`. Of several who ask at once, each gets others."""
+        number of their `run.started` as `last`. Of several who ask at once, each gets others. A
+        run that is `in_turn` is left alone while an earlier one of its session is unfinished."""
+        ...
+
+    async def earlier(self, run: Run, limit: int) -> Sequence[Run]:
+        """The unfinished runs of a run's session that were admitted before it, oldest first."""
+        ...
+
+    async def ahead(self, run: Run, limit: int) -> int:
+        """How many queued runs come before this one, whatever keeps each of them; counted only up
+        to the limit."""
+        ...
+
+    async def crowd(self, besides: str = "") -> Crowd:
+        """How many runs are queued, and how many others than this holder executes. It reads all of
+        those: not to be asked for each submission."""
         ...
 
     async def lost(self, limit: int) -> Sequence[Run]:

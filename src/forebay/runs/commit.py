@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from forebay.core.clock import Clock
 from forebay.core.errors import Broken, DatabaseUnavailable, ForebayError, Full
 from forebay.core.ids import RunId
+from forebay.core.tasks import start_essential
 from forebay.ports.store import Append, Keep, Outcome, RunStore, Write
 
 log = logging.getLogger("forebay.runs")
@@ -71,7 +72,7 @@ class Committer:
 
     def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._run(), name="committer")
+        self._task = start_essential(self._run(), "committer")
 
     async def aclose(self) -> None:
         """Write what is left, as far as the database lets us, then stop."""

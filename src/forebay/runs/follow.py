@@ -15,6 +15,7 @@ from forebay.core.errors import DatabaseUnavailable
 from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_ENTRIES
+from forebay.core.tasks import start_essential
 from forebay.ports.log import EventLog
 
 _RING_ENTRIES = 2_000
@@ -165,7 +166,7 @@ class Follower:
     def start(self) -> None:
         """Begin to listen."""
         self._log.listen(self)
-        self._task = asyncio.create_task(self._run(), name="follower")
+        self._task = start_essential(self._run(), "follower")
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -220,9 +221,9 @@ class Follower:
         """Tell a run under way here what others write into its log."""
         self._attendants[number] = attendant
 
-    def look_at(self, number: RunNumber, after: int) -> None:
-        """Read what a log has after this number, since nobody may have told us of it."""
-        self._look_at(number, after, _ALL)
+    def look_at(self, number: RunNumber, after: int, until: int = _ALL) -> None:
+        """Read what a log has after this number: nobody may have told us of it."""
+        self._look_at(number, after, until)
 
     def leave(self, number: RunNumber, attendant: Attendant) -> None:
         """This attempt is over."""
@@ -250,8 +251,10 @@ class Follower:
                 await self._clock.sleep(_RETRY_SECONDS)
                 continue
             for number, entries in found.items():
+                if not entries:
+                    continue
                 self._tell(number, entries)
-                if entries and entries[-1].number < dirty[number].until:
+                if entries[-1].number < dirty[number].until:
                     self._look_at(number, entries[-1].number, dirty[number].until)
 
     def _tell(self, number: RunNumber, entries: Sequence[Entry]) -> None:

@@ -16,6 +16,7 @@ from forebay.core.errors import Conflict, InvalidInput, NotFound
 from forebay.core.events import RunFailed
 from forebay.core.ids import RunNumber
 from forebay.core.run import Run
+from forebay.core.tasks import start_essential
 from forebay.ports.agent import Agent
 from forebay.ports.storage import Storage
 from forebay.ports.store import Lease
@@ -57,8 +58,8 @@ class Queue:
         """Begin to take runs."""
         self._runs.follower.on_queued = self._work.set
         self._runs.on_room = self._when_room
-        self._task = asyncio.create_task(self._run(), name="queue")
-        self._looking = asyncio.create_task(self._look(), name="queue-look")
+        self._task = start_essential(self._run(), "queue")
+        self._looking = start_essential(self._look(), "queue-look")
 
     async def aclose(self) -> None:
         """Take no more."""

@@ -167,9 +167,14 @@ class DurableRecorder:
     def has_room(self) -> bool:
         return len(self._pending) < ROOM_ENTRIES and self._bytes < ROOM_BYTES
 
+    @property
+    def _is_behind(self) -> bool:
+        # What the database has not taken is offered again: it is neither pending nor flying then.
+        return bool(self._pending or self._unwritten)
+
     async def committed(self) -> None:
         """Wait until all that was recorded is in the log. Raises why it takes no more from us."""
-        while (self._pending or self._flying) and not self._refused:
+        while self._is_behind and not self._refused:
             self._settled.clear()
             await self._settled.wait()
         if self._refused:
@@ -201,7 +206,7 @@ class DurableRecorder:
 
     def heard(self, last: int) -> None:
         """Somebody else has written entries up to this number."""
-        if not self._pending and not self._flying and last > self._committed:
+        if not self._is_behind and last > self._committed:
             self._committed = last
             self._next = last + 1
 
@@ -291,6 +296,7 @@ class DurableRecorder:
     def _written(self, append: Append, first: int) -> None:
         entries = append.entries
         if entries[0].number != first:  # somebody else wrote in between
+            self._follower.look_at(self.number, entries[0].number - 1, first - 1)
             self._number(entries, first)
         self._committed = entries[-1].number
         if self._next != self._committed + 1 + len(self._pending):

@@ -27,6 +27,7 @@ from forebay.core.events import (
 from forebay.core.holders import home, is_gone
 from forebay.core.ids import as_uuid
 from forebay.core.run import Run, move_of, reason_of
+from forebay.core.tasks import start_essential
 from forebay.ports.storage import Storage
 from forebay.ports.store import CONTROL, Append
 
@@ -198,7 +199,7 @@ class Recovery:
 
     def start(self) -> None:
         """Begin."""
-        self._task = asyncio.create_task(self._run(), name="recovery")
+        self._task = start_essential(self._run(), "recovery")
 
     async def aclose(self) -> None:
         """Stop."""

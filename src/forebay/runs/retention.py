@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from forebay.core.clock import Clock
+from forebay.core.tasks import start_essential
 from forebay.ports.store import RunStore
 
 from .commit import NOT_WRITTEN
@@ -22,7 +23,7 @@ class Retention:
 
     def start(self) -> None:
         """Begin to look."""
-        self._task = asyncio.create_task(self._run(), name="retention")
+        self._task = start_essential(self._run(), "retention")
 
     async def aclose(self) -> None:
         """Stop."""

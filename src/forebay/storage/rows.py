@@ -17,16 +17,17 @@ from forebay.core.events import (
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.json import Json
 from forebay.core.run import Run, Status
+from forebay.ports.store import Crowd
 
 RUN_COLUMNS = (
     "number, id, tenant, caller, agent, session, priority, status, durable, last, attempt, "
-    "reason, metadata, created, started, finished, expiry_seconds, holder, deadline, wake"
+    "reason, metadata, created, started, finished, expiry_seconds, holder, deadline, wake, in_turn"
 )
 
 _RunRow: TypeAlias = tuple[
     RunNumber, bytes, str, str, str, str | None, int, Status, bool | int, int, int,
     str | None, str | None, Millis, Millis | None, Millis | None, int, str | None,
-    Millis | None, Millis | None,
+    Millis | None, Millis | None, bool | int,
 ]  # fmt: skip
 
 SILENT_TYPES = tuple(
@@ -53,6 +54,7 @@ def read_run(row: Sequence[object]) -> Run:
     (
         number, run, tenant, caller, agent, session, priority, status, durable, last, attempt,
         reason, metadata, created, started, finished, expiry_seconds, holder, deadline, wake,
+        in_turn,
     ) = cast(_RunRow, row)  # fmt: skip
     return Run(
         id=RunId(run),
@@ -75,6 +77,18 @@ def read_run(row: Sequence[object]) -> Run:
         holder=holder,
         deadline=deadline,
         wake=wake,
+        in_turn=bool(in_turn),
+    )
+
+
+def read_crowd(queued: Sequence[Sequence[object]], running: Sequence[Sequence[object]]) -> Crowd:
+    """Read how many runs of each tenant are queued, and of each tenant and agent running."""
+    return Crowd(
+        dict(cast(Sequence[tuple[str, int]], queued)),
+        {
+            (tenant, agent): runs
+            for tenant, agent, runs in cast(Sequence[tuple[str, str, int]], running)
+        },
     )
 
 

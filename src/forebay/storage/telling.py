@@ -35,7 +35,7 @@ def appended(
 
 
 def queues(batch: Sequence[Write], outcomes: Sequence[Outcome]) -> bool:
-    """Whether there may be queued runs now that were not queued before."""
+    """Whether there may be queued runs now that could not begin before."""
     return any(
         _queues(write) and isinstance(outcome, Admitted | Appended)
         for write, outcome in zip(batch, outcomes, strict=True)
@@ -44,5 +44,5 @@ def queues(batch: Sequence[Write], outcomes: Sequence[Outcome]) -> bool:
 
 def _queues(write: Write) -> bool:
     if isinstance(write, Append):
-        return write.move.wakes or write.move.leads_to == "submitted"
+        return write.frees or write.move.wakes or write.move.leads_to == "submitted"
     return isinstance(write, Admit) and write.run.status == "submitted"

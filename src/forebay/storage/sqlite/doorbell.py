@@ -12,20 +12,30 @@ import socket
 import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from forebay.core.errors import StartError
+
+_TRIES = 20
 
 
 class Doorbell:
     """One process's bell, and its way to ring all the others."""
 
     def __init__(self, database: Path) -> None:
-        self._folder = _private_folder(database)
-        self._own = self._folder / f"{os.getpid()}-{id(self):x}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._socket.bind(str(self._own))
+        for again in reversed(range(_TRIES)):
+            try:
+                self._folder = _private_folder(database)
+                self._own = self._folder / f"{os.getpid()}-{id(self):x}"
+                self._socket.bind(str(self._own))
+            except FileNotFoundError:  # the last one who was there has just removed the folder
+                if not again:
+                    raise
+            else:
+                break
         self._others: list[str] = []
         self._listed = 0
 
@@ -60,6 +70,8 @@ class Doorbell:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
         self._own.unlink(missing_ok=True)
+        with suppress(OSError):  # others are still there
+            self._folder.rmdir()
 
 
 def _private_folder(database: Path) -> Path:

@@ -1,14 +1,16 @@
 """Leases: queued runs taken by a holder, and the end of his leases moved on."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from forebay.core.clock import Clock
 from forebay.core.codec import encode_event, encode_json, type_in
 from forebay.core.run import Run
 from forebay.ports.store import Lease
+from forebay.storage.room import Room
 from forebay.storage.rows import RUN_COLUMNS, read_run
 
-from .connection import Connection
+from .connection import Connection, Row
 from .writing import Writer
 
 
@@ -22,20 +24,36 @@ class Leaser:
 
     def lease(self, lease: Lease) -> Sequence[Run]:
         """Take queued runs. Writes only if there are any: looking for them locks nobody out."""
-        agents = encode_json(list(lease.agents)).decode()
-        if self._connection.row(_ANY_QUEUED, (agents,)) is None:
+        if not self._free(self._room(lease), 1):
             return []
-        data = encode_event(lease.started)
-        until = self._clock.boot() + int(lease.seconds * 1000)
         with self._connection.transaction():
-            rows = self._connection.rows(
-                _TAKE, (agents, lease.limit, lease.holder, until, lease.time)
-            )
-            runs = sorted(map(read_run, rows), key=lambda run: (-run.priority, run.number))
+            runs = self._take(lease)
+            data = encode_event(lease.started)
             self._writer.insert_entries(
                 (run.number, run.last, run.attempt, type_in(data), lease.time, data) for run in runs
             )
+        return sorted(runs, key=lambda run: (-run.priority, run.number))
+
+    def _take(self, lease: Lease) -> Sequence[Run]:
+        room = self._room(lease)
+        until = self._clock.boot() + int(lease.seconds * 1000)
+        runs: list[Run] = []
+        while len(runs) < lease.limit:
+            free = self._free(room, lease.limit - len(runs))
+            numbers = [number for number, tenant, agent in free if room.take(tenant, agent)]
+            if not numbers:
+                break  # else some may have been passed over for others that are too many now
+            values = (_listed(numbers), lease.holder, until, lease.time)
+            runs += map(read_run, self._connection.rows(_TAKE, values))
         return runs
+
+    def _room(self, lease: Lease) -> Room:
+        rows: Sequence[Row] = self._connection.rows(_RUNNING) if lease.is_limited else ()
+        return Room(lease, cast(list[tuple[str, str, int]], rows))
+
+    def _free(self, room: Room, limit: int) -> list[tuple[int, str, str]]:
+        values = (_listed(room.agents), _listed(room.full_tenants), limit)
+        return cast(list[tuple[int, str, str]], self._connection.rows(_FREE, values))
 
     def renew(self, holder: str, seconds: float) -> int:
         """Move the end of this holder's leases; tells how many there are."""
@@ -48,20 +66,32 @@ class Leaser:
             return self._connection.changes()
 
 
-_ANY_QUEUED = """
-SELECT 1 FROM json_each(?) AS name
- CROSS JOIN run ON run.status = 'submitted' AND run.agent = name.value LIMIT 1"""
+def _listed(values: Sequence[str] | Sequence[int]) -> str:
+    return encode_json(list(values)).decode()
+
+
+_RUNNING = """
+SELECT tenant, agent, count(*) FROM run
+ WHERE finished IS NULL AND status = 'running' GROUP BY tenant, agent"""
 
 # The most urgent of each agent, and of these the most urgent: a long queue of runs that nobody
 # here can execute costs nothing.
+_FREE = """
+SELECT run.number, run.tenant, run.agent FROM json_each(?1) AS name CROSS JOIN run
+ WHERE run.number IN (
+       SELECT number FROM run AS queued
+        WHERE status = 'submitted' AND agent = name.value
+          AND tenant NOT IN (SELECT value FROM json_each(?2))
+          AND (NOT in_turn OR NOT EXISTS (
+               SELECT 1 FROM run AS earlier
+                WHERE earlier.tenant = queued.tenant AND earlier.session = queued.session
+                  AND earlier.finished IS NULL AND earlier.number < queued.number))
+        ORDER BY priority DESC, number LIMIT ?3)
+ ORDER BY run.priority DESC, run.number LIMIT ?3"""
+
 _TAKE = f"""
 UPDATE run
-   SET status = 'running', last = last + 1, attempt = attempt + 1, holder = ?3, lease_until = ?4,
-       started = coalesce(started, ?5)
- WHERE number IN (
-       SELECT run.number FROM json_each(?1) AS name CROSS JOIN run
-        WHERE run.number IN (
-              SELECT number FROM run WHERE status = 'submitted' AND agent = name.value
-               ORDER BY priority DESC, number LIMIT ?2)
-        ORDER BY run.priority DESC, run.number LIMIT ?2)
+   SET status = 'running', last = last + 1, attempt = attempt + 1, holder = ?2, lease_until = ?3,
+       started = coalesce(started, ?4)
+ WHERE number IN (SELECT value FROM json_each(?1))
 RETURNING {RUN_COLUMNS}"""

@@ -9,13 +9,14 @@ from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
 from forebay.core.run import Run
-from forebay.ports.store import CONTROL, RunQuery
+from forebay.ports.store import CONTROL, Crowd, RunQuery
 from forebay.storage.rows import (
     IN_A_NAMED_SCOPE,
     IN_A_SCOPE,
     RUN_COLUMNS,
     SILENT_TYPES,
     end_of_prefix,
+    read_crowd,
     read_run,
 )
 
@@ -84,6 +85,33 @@ class Reader:
     def has_queued(self) -> bool:
         sql = "SELECT 1 FROM run WHERE finished IS NULL AND status = 'submitted' LIMIT 1"
         return self._connection.row(sql) is not None
+
+    def earlier(self, run: Run, limit: int) -> Sequence[Run]:
+        rows = self._connection.rows(
+            f"SELECT {RUN_COLUMNS} FROM run WHERE tenant = ? AND session = ? "
+            "AND finished IS NULL AND number < ? ORDER BY number LIMIT ?",
+            (run.tenant, run.session, run.number, limit),
+        )
+        return [read_run(row) for row in rows]
+
+    def ahead(self, run: Run, limit: int) -> int:
+        count = self._connection.value(
+            "SELECT count(*) FROM (SELECT 1 FROM run WHERE status = 'submitted' "
+            "AND (priority > ?1 OR (priority = ?1 AND number < ?2)) LIMIT ?3)",
+            (run.priority, run.number, limit),
+        )
+        return cast(int, count)
+
+    def crowd(self, besides: str) -> Crowd:
+        queued = self._connection.rows(
+            "SELECT tenant, count(*) FROM run WHERE status = 'submitted' GROUP BY tenant"
+        )
+        running = self._connection.rows(
+            "SELECT tenant, agent, count(*) FROM run WHERE finished IS NULL "
+            "AND status = 'running' AND holder <> ? GROUP BY tenant, agent",
+            (besides,),
+        )
+        return read_crowd(queued, running)
 
     def last_attempt_that_spoke(self, run: RunNumber) -> int:
         silent = ",".join("?" * len(SILENT_TYPES))

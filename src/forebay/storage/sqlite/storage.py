@@ -17,7 +17,7 @@ from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_ENTRIES
 from forebay.core.run import Run
 from forebay.ports.log import Listener
-from forebay.ports.store import Lease, Outcome, RunQuery, Write
+from forebay.ports.store import Crowd, Lease, Outcome, RunQuery, Write
 from forebay.storage.telling import tell
 
 from .connection import Connection, make_folder, refuse_foreign_file, translated_errors
@@ -133,6 +133,15 @@ class SqliteStorage:
         if runs:
             self._look_at_entries()  # nobody hands these to the followers
         return runs
+
+    async def earlier(self, run: Run, limit: int) -> Sequence[Run]:
+        return await self._read(self._reader.earlier, run, limit)
+
+    async def ahead(self, run: Run, limit: int) -> int:
+        return await self._read(self._reader.ahead, run, limit)
+
+    async def crowd(self, besides: str = "") -> Crowd:
+        return await self._read(self._reader.crowd, besides)
 
     async def lost(self, limit: int) -> Sequence[Run]:
         return await self._read(self._reader.lost, limit)

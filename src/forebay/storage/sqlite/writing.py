@@ -17,9 +17,9 @@ import msgspec
 
 from forebay.core.clock import Clock, boot_id
 from forebay.core.codec import Entry, Object
-from forebay.core.errors import KeyReused, RunNotFound
+from forebay.core.errors import KeyReused, RunNotFound, SessionBusy
 from forebay.core.ids import RunId, RunNumber
-from forebay.core.run import FINISHED, SAID_WHILE_RUNNING, Status
+from forebay.core.run import FINISHED, SAID_WHILE_RUNNING, Run, Status
 from forebay.ports.store import (
     CONTROL,
     Admit,
@@ -92,11 +92,11 @@ class Writer:
             if isinstance(write, Append):
                 appends.append(write)
                 continue
-            joined = self._known(write) if isinstance(write, Admit) and write.key else None
-            if joined is None:
+            known = self._refused(write, admits) if isinstance(write, Admit) else None
+            if known is None:
                 admits.append(write)
             else:
-                outcomes[id(write)] = joined
+                outcomes[id(write)] = known
         numbers = self._insert_runs(admits)
         self._update_runs(appends)
         self.insert_entries(
@@ -116,6 +116,25 @@ class Writer:
             self._insert_objects(append.run, append.objects)
             outcomes[id(append)] = Appended(append.entries[0].number)
         return [outcomes[id(write)] for write in batch]
+
+    def _refused(
+        self, write: Admit, admitted: Sequence[Admit | Keep]
+    ) -> Joined | KeyReused | SessionBusy | None:
+        known = self._known(write) if write.key else None
+        if known is not None or not write.only_if_alone:
+            return known
+        session = (write.run.tenant, write.run.session)
+        if any((other.run.tenant, other.run.session) == session for other in admitted):
+            return SessionBusy()
+        if self._is_busy(write.run):
+            raise NotAllWritten  # with itself, if it was sent before
+        return None
+
+    def _is_busy(self, run: Run) -> bool:
+        return None is not self._connection.row(
+            "SELECT 1 FROM run WHERE tenant = ? AND session = ? AND finished IS NULL",
+            (run.tenant, run.session),
+        )
 
     def _insert_runs(self, writes: Sequence[Admit | Keep]) -> list[RunNumber]:
         if not writes:
@@ -200,6 +219,8 @@ class Writer:
         row = self._connection.value("SELECT number FROM run WHERE id = ?", (write.run.id,))
         if row is not None:  # sent again, because nobody knew whether it had been committed
             return Admitted(RunNumber(cast(int, row)))
+        if isinstance(write, Admit) and write.only_if_alone and self._is_busy(write.run):
+            return SessionBusy()
         (number,) = self._insert_runs([write])
         if isinstance(write, Admit):
             self.insert_entries(_event_rows(number, write.entries))
@@ -255,7 +276,7 @@ _SIZES = (512, 256, 128, 64, 48, 32, 24, *range(16, 0, -1))
 _RUN_FIELDS = (
     "id, tenant, caller, agent, session, priority, status, durable, last, attempt, holder, "
     "lease_until, reason, metadata, created, started, finished, expiry_seconds, expires, "
-    "deadline, log"
+    "deadline, in_turn, log"
 )
 _RUN_WIDTH = _RUN_FIELDS.count(",") + 1
 _EVENT_WIDTH = 6
@@ -287,6 +308,7 @@ def _run_row(write: Admit | Keep, boot: int) -> Row:
         run.expiry_seconds,
         run.expires,
         run.deadline,
+        run.in_turn,
         write.log if isinstance(write, Keep) else None,
     )
 
