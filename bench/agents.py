@@ -7,8 +7,8 @@ from pathlib import Path
 
 from forebay import Context, agent
 
-SERVED = {"FOREBAY_AGENTS": str(Path(__file__))}
-"""The setting with which a server knows these agents."""
+SERVED = {"FOREBAY_AGENTS": str(Path(__file__)), "FOREBAY_DEFAULT_AGENT": "echo"}
+"""The settings with which a server knows these agents."""
 
 
 @agent("ticks", description="Says what time it is, so many times and so often per second")

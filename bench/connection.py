@@ -162,6 +162,29 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
 
+class Line:
+    """A connection that is asked one thing after the other."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def ask(self, asked: Ask) -> bytes:
+        """Ask, and wait for the answer. Raises WrongAnswer."""
+        answered = asyncio.Event()
+        self._connection.on_answer = answered.set
+        self._connection.send(asked)
+        waiting = asyncio.ensure_future(answered.wait())
+        await asyncio.wait({waiting, self._connection.finished}, return_when="FIRST_COMPLETED")
+        if not waiting.done():
+            waiting.cancel()
+            self._connection.finished.result()
+        return self._connection.answer
+
+    def close(self) -> None:
+        """Leave."""
+        self._connection.close()
+
+
 async def connect(target: Target, count: int = 1) -> list[Connection]:
     """Open some connections."""
     loop = asyncio.get_running_loop()

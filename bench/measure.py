@@ -46,8 +46,8 @@ class Crew:
 
     def read(self) -> "Shares":
         """All three, now."""
-        cpu = [_cpu_of(pid) for pid in (self.supervisor, self.api, self.worker)]
-        return Shares(*cpu, time.perf_counter())
+        supervisor, api, worker = map(_cpu_of, (self.supervisor, self.api, self.worker))
+        return Shares(supervisor, api, worker, time.perf_counter())
 
 
 class Shares(NamedTuple):
@@ -60,7 +60,12 @@ class Shares(NamedTuple):
 
     def since(self, earlier: "Shares") -> "Shares":
         """What was used in between."""
-        return Shares(*(now - then for now, then in zip(self, earlier, strict=True)))
+        return Shares(
+            self.supervisor - earlier.supervisor,
+            self.api - earlier.api,
+            self.worker - earlier.worker,
+            self.wall - earlier.wall,
+        )
 
     @property
     def together(self) -> Reading:

@@ -13,6 +13,7 @@ from .connection import (
     LONGEST_SECONDS,
     Ask,
     Connection,
+    Line,
     Target,
     WrongAnswer,
     all_finished,
@@ -29,6 +30,7 @@ _SUBMITTERS = 16
 _PICKUP_SUBMITTERS = 4
 _PICKUP_APART_SECONDS = 0.02
 _LOOK_SECONDS = 0.05
+_EARLY_SECONDS = 0.1
 _UNFINISHED = ("submitted", "running", "waiting")
 _TOLD_TIME = re.compile(rb'"at=(\d+) "')
 
@@ -123,31 +125,22 @@ async def newest(target: Target, count: int) -> Sequence[Listed]:
 async def pickups(target: Target, count: int) -> list[float]:
     """Milliseconds from just before a submission until its agent was called, one by one."""
     asked = background("clock", None)
-    free = await connect(target, _PICKUP_SUBMITTERS)
-    submitters = list(free)
     sent: dict[str, int] = {}
-    answered = asyncio.Event()
-
-    def answered_by(caller: Connection, at: int) -> Callable[[], None]:
-        def on_answer() -> None:
-            sent[id_in(caller.answer)] = at
-            free.append(caller)
-            answered.set()
-
-        return on_answer
-
     start = time.perf_counter()
-    for number in range(count):
-        await asyncio.sleep(start + number * _PICKUP_APART_SECONDS - time.perf_counter())
-        caller = free.pop(0)
-        caller.on_answer = answered_by(caller, time.time_ns())
-        caller.send(asked)
+
+    async def submit_some(line: Line, numbers: range) -> None:
+        for number in numbers:
+            await asyncio.sleep(start + number * _PICKUP_APART_SECONDS - time.perf_counter())
+            at = time.time_ns()
+            sent[id_in(await line.ask(asked))] = at
+
+    lines = [Line(each) for each in await connect(target, _PICKUP_SUBMITTERS)]
     async with asyncio.timeout(LONGEST_SECONDS):
-        while len(sent) < count:
-            answered.clear()
-            await answered.wait()
-    for caller in submitters:
-        caller.close()
+        await asyncio.gather(
+            *[submit_some(line, range(at, count, len(lines))) for at, line in enumerate(lines)]
+        )
+    for line in lines:
+        line.close()
     await final(target, count)
     return [(await _told_time(target, run) - at) / 1e6 for run, at in sent.items()]
 
@@ -213,10 +206,13 @@ async def seconds_of_coroutines(count: int, *, times: int, milliseconds: int) ->
     return time.perf_counter() - start
 
 
-async def cpu_until_final(target: Target, crew: Crew, asked: Ask, count: int) -> Shares:
-    """What so many runs cost from when they are submitted to their end; they sleep first."""
+async def cpu_until_final(
+    target: Target, crew: Crew, asked: Ask, count: int, *, asleep: float
+) -> Shares:
+    """What so many runs cost that sleep so many seconds first, from shortly before they wake up."""
+    began = time.perf_counter()
     await submit(target, asked, count)
-    await asyncio.sleep(_LOOK_SECONDS * 3)  # what admitting and taking them costs is over
+    await asyncio.sleep(began + asleep - _EARLY_SECONDS - time.perf_counter())
     before = crew.read()
     await final(target, count)
     return crew.read().since(before)

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from pathlib import Path
 
 from .databases import Database, postgres, sqlite
 from .faults import KINDS
-from .report import Told, table, violation_line
-from .rounds import Round, Size, play, references, tracebacks
+from .report import Told, table, tracebacks, violation_line
+from .rounds import Round, Size, play, references
 from .stage import NotStarted, Stage, stage
 from .wire import Wrong
 
@@ -76,7 +77,7 @@ def _read(arguments: Sequence[str] | None, folder: Path) -> Drills:
     parser.add_argument(
         "--workers", type=int, action="append", help="API processes; default: first 1, then 4"
     )
-    parser.add_argument("--clients", type=int, default=40, help="at the same time; default: 40")
+    parser.add_argument("--clients", type=int, default=50, help="at the same time; default: 50")
     parser.add_argument("--minutes", type=float, default=15, help="on each database; default: 15")
     asked = parser.parse_args(arguments)
     return Drills(
@@ -110,7 +111,7 @@ async def _hold_on(database: str, drills: Drills) -> Told:
     began = time.monotonic()
     rounds: list[Round] = []
     lacks: list[str] = []
-    count = 0
+    raised: Counter[str] = Counter()
     share, more = divmod(drills.faults, len(drills.api_processes))
     for at, processes in enumerate(drills.api_processes):
         folder = _folder(drills.folder / f"{database}-{processes}")
@@ -118,8 +119,8 @@ async def _hold_on(database: str, drills: Drills) -> Told:
         async with _set(database, processes, folder) as on_stage:
             lacks += [f"{kind.name}: {why}" for kind in KINDS if (why := kind.lacks(on_stage))]
             rounds += await _rounds(on_stage, drills, share + (at < more), until)
-        count += tracebacks(folder / "stage")
-    return Told(database, rounds, time.monotonic() - began, lacks, count)
+        raised += tracebacks(folder / "stage")
+    return Told(database, rounds, time.monotonic() - began, lacks, raised)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """The report: what was done to the product, what it did, and everything that did not hold."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ class Told:
     seconds: float
     lacks: Sequence[str]
     """Kinds of faults that were left out, and why."""
-    tracebacks: int
+    raised: Counter[str]
+    """What stands under the tracebacks in the logs of processes."""
 
     @property
     def faults(self) -> list[Fault]:
@@ -33,7 +35,23 @@ class Told:
 
 def table(told: Sequence[Told]) -> str:
     """Everything, for people."""
-    return "\n".join([_faults(told), "", _figures(told)])
+    raised = sum((each.raised for each in told), Counter[str]())
+    below = [f"raised {count} times: {what}" for what, count in raised.most_common()]
+    return "\n".join([_faults(told), "", _figures(told), *below])
+
+
+def tracebacks(folder: Path) -> Counter[str]:
+    """What the processes have raised and written into their logs, and how often."""
+    found: Counter[str] = Counter()
+    for log in folder.glob("*.log"):
+        is_inside = False
+        for line in log.read_text(errors="replace").splitlines():
+            if line.startswith("Traceback ("):
+                is_inside = True
+            elif is_inside and line and not line.startswith(" "):
+                found[line] += 1
+                is_inside = False
+    return found
 
 
 def violation_line(violation: Violation, round_: Round, again: str, folder: Path) -> str:
@@ -111,7 +129,7 @@ _FIGURES: Mapping[str, Callable[[Told], str]] = {
     "answers sent": _stories(lambda story: story.answers_sent),
     "reconnections": _stories(lambda story: story.reconnects),
     "last run final after the last fault, max s": _longest_calm,
-    "tracebacks in the logs of processes": lambda told: str(told.tracebacks),
+    "tracebacks in the logs of processes": lambda told: str(told.raised.total()),
     "violations": lambda told: str(len(told.violations)),
 }
 

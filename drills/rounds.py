@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 
 from forebay.core.clock import SystemClock, rfc3339
@@ -247,8 +246,3 @@ async def _joined(stage: Stage, story: Story) -> str:
     if reply.status != 200:
         raise Wrong(f"the same submission, sent once more, was answered {reply.told}")
     return str(reply.json().get("id"))
-
-
-def tracebacks(folder: Path) -> int:
-    """How often the processes have written one."""
-    return sum(log.read_text(errors="replace").count("Traceback (") for log in folder.glob("*.log"))

@@ -42,6 +42,8 @@ _SETTINGS = {
     "FOREBAY_DRAIN_SECONDS": "1",
     # Drills kill more often than it takes some agents to say something.
     "FOREBAY_MAX_ATTEMPTS": "1000",
+    # So that every worker has some of the runs.
+    "FOREBAY_CONCURRENCY": "12",
     "FOREBAY_LOG_LEVEL": "warning",
     "FOREBAY_LOG_FORMAT": "text",
 }

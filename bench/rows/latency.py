@@ -3,8 +3,8 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 
+from bench.agents import SERVED
 from bench.connection import Target, ask
 from bench.load import Pressure, latencies, repeat
 from bench.measure import Figure, interleaved, quantile
@@ -15,13 +15,12 @@ from bench.stage import Stage
 
 _PER_SECOND = 150
 _NOISE_CONNECTIONS = 16
-_AGENTS = {"FOREBAY_AGENTS": str(Path(__file__).parent.parent / "agents.py")}
 
 
 def rows(stage: Stage) -> Sequence[Row]:
     """On SQLite alone and beside a load of light runs, then on PostgreSQL."""
     stage.tell("latency: 150 events a second")
-    with stage.forebay(_AGENTS) as server:
+    with stage.forebay(SERVED) as server:
         sides: dict[str, Callable[[], list[float]]] = {
             "alone": partial(_measure, stage, server.target),
             "beside": partial(_measure_beside_load, stage, server.target),
@@ -52,7 +51,7 @@ def _postgres_row(stage: Stage) -> Row:
 def _on_postgres(stage: Stage) -> Generator[Target]:
     with ExitStack() as stack:
         url = stack.enter_context(postgres(stage.folder))
-        settings = {**_AGENTS, "FOREBAY_AUTO_MIGRATE": "true"}
+        settings = {**SERVED, "FOREBAY_AUTO_MIGRATE": "true"}
         yield stack.enter_context(forebay(stage.folder, url, settings)).target
 
 

@@ -18,7 +18,7 @@ _ALONE = "a step, one run alone"
 
 
 def rows(stage: Stage) -> Sequence[Row]:
-    """The runs sleep first; what is measured begins when all of them have been taken."""
+    """The runs sleep first: admitting and taking them is not measured."""
     sizes = stage.sizes
     stage.tell(f"steps: {sizes.stepping_runs} runs of {sizes.steps_each} steps, then one alone")
     crowd = f"a step, {sizes.stepping_runs} runs at once"
@@ -49,7 +49,7 @@ def _talk(events: int) -> Ask:
 
 
 def _measure(stage: Stage, target: Target, crew: Crew, asked: Ask, count: int) -> Shares:
-    return stage.client.run(cpu_until_final, target, crew, asked, count)
+    return stage.client.run(cpu_until_final, target, crew, asked, count, asleep=_SLEEP_MS / 1000)
 
 
 def _row(

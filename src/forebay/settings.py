@@ -13,6 +13,7 @@ from typing import Any, Literal, TextIO, TypeAlias, cast, get_args, get_type_hin
 from urllib.parse import urlsplit
 
 from forebay.core.errors import SettingError
+from forebay.core.turns import SESSION_POLICIES
 
 Value: TypeAlias = str | int | float | bool | tuple[str, ...] | None
 
@@ -89,6 +90,23 @@ class Settings:
         "themselves, as always with `memory:`.",
     )
     concurrency: int = _setting(200, "How many queued runs one process executes at the same time.")
+    session_policy: str = _setting(
+        "queue",
+        "What it means for a new run that one of its session is not finished: `queue` (it waits "
+        "its turn), `reject` (it is refused), `interrupt` (it replaces it) or `parallel`.",
+    )
+    tenant_concurrency: int = _setting(
+        0, "How many runs of one tenant may be running in all processes together; 0: any."
+    )
+    agent_concurrency: int = _setting(
+        0, "How many runs of one agent may be running in all processes together; 0: any."
+    )
+    max_queued: int = _setting(
+        10_000, "How many runs may be queued before more are refused with 503; 0: any."
+    )
+    tenant_max_queued: int = _setting(
+        0, "How many runs of one tenant may be queued before more are refused with 429; 0: any."
+    )
     max_attempts: int = _setting(
         10, "After how many lost attempts in a row without anything new a run fails."
     )
@@ -272,6 +290,9 @@ def _check(settings: Settings) -> None:
         raise SettingError(f"log_level={settings.log_level!r}: debug, info, warning or error.")
     if settings.log_format not in ("auto", "text", "json"):
         raise SettingError(f"log_format={settings.log_format!r}: auto, text or json.")
+    if settings.session_policy not in SESSION_POLICIES:
+        policies = ", ".join(SESSION_POLICIES)
+        raise SettingError(f"session_policy={settings.session_policy!r}: one of {policies}.")
     _check_numbers(settings)
     if settings.workers > 1 and database(settings.db_url).engine == "memory":
         raise SettingError(
@@ -285,6 +306,10 @@ _LEAST = {
     "workers": 1,
     "run_workers": 0,
     "concurrency": 1,
+    "tenant_concurrency": 0,
+    "agent_concurrency": 0,
+    "max_queued": 0,
+    "tenant_max_queued": 0,
     "max_attempts": 1,
     "silent_seconds": 3,
     "drain_seconds": 0,

@@ -3,16 +3,17 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import httpx2
 import pytest
 
 from forebay.client import Client, Entry, Run
-from forebay.core.events import RunRequeued, RunStarted
+from forebay.core.events import OutputChunk, RunRequeued, RunStarted
 from tests.cli.processes import (
     PATIENCE_SECONDS,
     Place,
@@ -68,6 +69,17 @@ async def body(text: str):
     return "{name}"
 """
 
+PARENT = """
+import asyncio
+from forebay import agent
+
+@agent("parent")
+async def parent(text: str):
+    child = await asyncio.create_subprocess_exec("sleep", "600")
+    yield str(child.pid)
+    await child.wait()
+"""
+
 FRAGILE = """
 from pathlib import Path
 from forebay import agent
@@ -82,7 +94,7 @@ async def fragile(text: str):
 
 
 @contextmanager
-def asking(server: Server) -> Iterator[Client]:
+def asking(server: Server) -> Generator[Client]:
     """A client that goes on whatever is killed."""
     with Client(server.url, patience_seconds=PATIENCE_SECONDS) as client:
         yield client
@@ -248,8 +260,7 @@ def test_a_worker_that_takes_too_much_memory_is_killed_as_often_as_attempts_allo
     place: Place,
 ) -> None:
     place.write("trouble.py", TROUBLE)
-    limits = {"FOREBAY_WORKER_MEMORY_MB": "300", "FOREBAY_MAX_ATTEMPTS": "2"}
-    server = place.serve("trouble.py", **limits)
+    server = place.serve("trouble.py", FOREBAY_WORKER_MEMORY_MB="300", FOREBAY_MAX_ATTEMPTS="2")
     with asking(server) as client:
         run = client.submit("x", agent="eat")
         entries = whole_log(client, run)
@@ -257,7 +268,7 @@ def test_a_worker_that_takes_too_much_memory_is_killed_as_often_as_attempts_allo
     assert (ended.status, ended.reason) == ("failure", "attempts_spent")
     assert executors(entries) == ["local", "local"]
     assert len(reasons(entries)) == 1
-    assert "MiB of memory, and may use 300): " in server.process.errors()
+    assert "MiB of memory, and may use 300); " in server.process.errors()
 
 
 # --- they stop ----------------------------------------------------------------------------------
@@ -335,6 +346,24 @@ def test_a_worker_may_have_another_interpreter(place: Place) -> None:
     worker.line()
     assert (place.folder / "other-was-used").exists()
     assert worker.stop() == 0
+
+
+def test_workers_may_yield_the_cpu_to_others(place: Place) -> None:
+    server = place.serve(FOREBAY_WORKER_NICE="7")
+    command = ["ps", "-o", "nice=", "-p", str(the_worker(server))]
+    until(lambda: subprocess.run(command, capture_output=True, check=True).stdout.strip() == b"7")
+
+
+def test_a_worker_does_not_leave_behind_what_its_agents_have_started(place: Place) -> None:
+    place.write("parent.py", PARENT)
+    server = place.serve("parent.py", FOREBAY_SILENT_SECONDS="3", FOREBAY_MAX_ATTEMPTS="1")
+    with asking(server) as client:
+        run = client.submit("x")
+        started = next(entry for entry in client.events(run) if entry.type == "output.chunk")
+        assert isinstance(started.event, OutputChunk)
+        pid = int(started.event.text)
+        os.kill(the_worker(server), signal.SIGSTOP)
+        until(lambda: not is_alive(pid))
 
 
 def test_a_changed_file_changes_the_workers_too(place: Place) -> None:

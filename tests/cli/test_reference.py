@@ -15,7 +15,7 @@ def test_the_page_has_every_command_and_no_hidden_option() -> None:
     page = reference()
     for command in ("serve", "run", "migrate", "check", "doctor", "backup", "restore", "agents"):
         assert f"\n## forebay {command}\n" in page
-    for command in ("list", "show", "follow", "cancel"):
+    for command in ("list", "show", "follow", "answer", "cancel"):
         assert f"\n## forebay runs {command}\n" in page
     assert "--as-child" not in page
     assert "| `--db URL` |" in page

@@ -339,6 +339,7 @@ def test_a_backup_is_made_while_serving_and_put_back_when_stopped(place: Place) 
     with Client(server.url) as client:
         kept = client.run("kept")
         busy = client.submit("busy chunks=1000 delay=5")
+        until(lambda: client.get(busy).events >= 2)
         assert place.run("backup", "copy.db").code == 0
         later = client.run("later")
         refused = place.run("restore", "copy.db", "--force")

@@ -369,6 +369,24 @@ def test_what_a_voided_model_call_consumed_is_consumed_all_the_same():
     assert folded(*log, ModelFinished("m", Usage(1, 2), within="s")).usage == Usage(2, 4)
 
 
+def test_what_a_finished_step_says_once_more_was_not_consumed_once_more():
+    call = ModelFinished("m", Usage(1, 2), within="inner")
+    log = [step("outer"), step("inner", "outer"), call, StepFinished("inner"),
+           StepRestarted("outer"), call]  # fmt: skip
+    assert folded(*log).usage == Usage(1, 2)
+
+
+def test_a_named_scope_lies_in_the_step_it_begins_with():
+    log = [step("s"), said("1 ", "s.left"), said("2 ", "s.left.inner"), said("3 ", ".left")]
+    assert folded(*log, StepRestarted("s")).output == "3 "
+    assert folded(*log, OutputRestarted(0, within=".left")).output == "1 2 "
+
+
+def test_a_notification_is_no_open_question():
+    told = QuestionAsked("q1", Prompt("By the way", "notification"))
+    assert folded(told).questions == {}
+
+
 def test_what_stands_in_the_journal_is_no_answer():
     journal = [
         step("s"), StepFinished("s", "result"), ValueDrawn("v", "random", 0.5), ASKED, ANSWERED,

@@ -57,6 +57,8 @@ async def test_a_run_is_found_by_its_own_caller_only():
             for verb in verbs:
                 with pytest.raises(RunNotFound):
                     await verb(run, stranger)
+            with pytest.raises(RunNotFound):
+                await desk.answer(run, "question", "answer", stranger)
         assert (await desk.open(run, ADA)).is_finished
 
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from forebay.cli.parser import build_parser
-from forebay.dialects.native.models import RunBody
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks, curls, every_block, prose, read
 from tests.support.listening import listening
-from tests.support.server import serving
+from tests.support.server import Server, serving
+from tests.support.waiting import settle
 
 EXAMPLES = every_block("python")
 SHELL = every_block("sh")
@@ -51,9 +51,13 @@ def test_every_python_example_says_what_it_does() -> None:
 async def test_an_agent_of_the_documentation_answers_as_told(block: Block) -> None:
     async with serving(*things_in(block)) as server:
         body = {name: block.told[name] for name in ("agent", "input") if name in block.told}
-        answer = await server.client.post("/api/runs", body)
-        assert answer.status == 200, answer.body
-        run = answer.json()
+        run = (await server.client.post("/api/runs", body)).json()
+        for answer in block.told.get("answers", ()):
+            (question,) = run["questions"]
+            path = f"/api/runs/{run['id']}/answers/{question['id']}"
+            assert (await server.client.post(path, {"answer": answer})).status == 200
+            run = await waiting_or_ended(server, run["id"])
+        assert run["status"] == "success", run
         assert run["output"] == block.told["output"], run["error"]
         if "types" in block.told:
             told = await server.entries(run["id"])
@@ -62,7 +66,7 @@ async def test_an_agent_of_the_documentation_answers_as_told(block: Block) -> No
 
 @pytest.mark.parametrize("block", CLIENT_EXAMPLES, ids=lambda block: block.name)
 async def test_a_client_of_the_documentation_prints_what_is_told(block: Block) -> None:
-    (example,) = [each for each in blocks(DOCS / "tutorial.md") if each.kind == "example"]
+    example, *_ = [each for each in blocks(DOCS / "tutorial.md") if each.kind == "example"]
     async with listening(*things_in(example)) as url:
         code = block.text.replace("http://127.0.0.1:8000", url)
         assert code != block.text
@@ -79,10 +83,11 @@ async def test_a_curl_of_the_documentation_asks_for_what_there_is(
     body = words[words.index("-d") + 1] if "-d" in words else None
     async with serving() as server:
         path = re.sub(r"\$RUN", "01a1f962-e390-70ec-964d-f4a9c47afbd7", urlsplit(url).path)
-        server.app.router.find("GET" if body is None else "POST", path)
+        route, _ = server.app.router.find("GET" if body is None else "POST", path)
     if body is not None:
         assert "content-type: application/json" in command
-        RunBody.model_validate_json(body)
+        assert route.body is not None
+        route.body.model_validate_json(body)
 
 
 @pytest.mark.parametrize("block", JSON, ids=lambda block: block.name)
@@ -99,6 +104,7 @@ def test_what_is_shown_of_a_run_is_what_a_run_has() -> None:
     assert set(shown) == {
         "id", "agent", "status", "reason", "durable", "events", "attempt", "session", "metadata",
         "created_at", "started_at", "finished_at", "expires_at", "output", "error", "usage",
+        "questions",
     }  # fmt: skip
 
 
@@ -133,6 +139,15 @@ def test_what_is_made_in_the_documentation_can_be_made() -> None:
     told = {name for page in PAGES for name in re.findall(r"(?:^|`)make (\w+)", read(page), re.M)}
     assert told
     assert told <= targets
+
+
+async def waiting_or_ended(server: Server, run: str) -> dict[str, Any]:
+    """A run, as soon as it asks something or has ended."""
+    while True:
+        shown = await server.show(run)
+        if shown["questions"] or shown["finished_at"]:
+            return shown
+        await settle()
 
 
 def things_in(block: Block) -> list[object]:

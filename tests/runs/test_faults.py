@@ -22,7 +22,7 @@ from forebay.testing.clock import ManualClock
 from tests.support.agents import Gated, give
 from tests.support.server import Server, serving
 from tests.support.storage import FINE, Fault, FaultyStorage
-from tests.support.waiting import pass_time, pass_time_until, settle, until
+from tests.support.waiting import Gate, pass_time, pass_time_until, settle, until
 
 AWAY = DatabaseUnavailable()
 FULL = DiskFull()
@@ -101,6 +101,60 @@ async def test_a_write_that_fails_is_sent_again(error: ForebayError, committed: 
         assert [entry.number for entry in entries] == list(range(1, 8))
         assert words_of(entries) == ["a", "b", "c", "d"]
         assert (await server.show(stream.headers["x-run-id"]))["output"] == "abcd"
+
+
+@FAULTS
+async def test_no_step_is_executed_before_its_beginning_is_in_the_log(error: ForebayError):
+    gate, done = Gate(), list[str]()
+
+    async def count() -> str:
+        done.append("once")
+        return "done"
+
+    @agent("counting")
+    async def counting(ctx: Context, text: str) -> AsyncGenerator[str]:
+        yield text
+        await gate.passed()
+        yield await ctx.step("count", count)
+
+    async with faulty(counting) as (server, storage):
+        stream = server.begin("x", mode="stream")
+        await stream.until(lambda got: len(got.events) == 3)
+        storage.away = error
+        gate.open()
+        await pass_time(server.clock, 3, step=0.05)
+        assert not done
+        storage.come_back()
+        await pass_time(server.clock, 3, step=0.05)
+        await stream.until_over()
+        assert done == ["once"]
+
+
+@FAULTS
+@pytest.mark.parametrize("committed", [True, False], ids=["after the commit", "before the commit"])
+async def test_a_run_begins_to_wait_for_answers_when_the_database_is_back(
+    error: ForebayError, committed: bool
+):
+    @agent("asking")
+    async def asking(ctx: Context, text: str) -> AsyncGenerator[str]:
+        yield text
+        yield str(await ctx.ask("Who?"))
+
+    async with faulty(asking) as (server, storage):
+        storage.paused.clear()
+        stream = server.begin("x", mode="stream")
+        await settle()
+        storage.faults.extend([FINE, FINE, Fault(error, committed), Fault(error, committed)])
+        storage.paused.set()
+        await pass_time(server.clock, 5, step=0.05)
+        await stream.until(lambda got: got.entries[-1]["type"] == "run.waiting")
+        run, asked = stream.headers["x-run-id"], stream.entries[-2]
+        path = f"/api/runs/{run}/answers/{asked['question']}"
+        assert (await server.client.post(path, {"answer": "Ada"})).status == 200
+        await pass_time(server.clock, 5, step=0.05)
+        await stream.until_over()
+        assert (await server.show(run))["output"] == "xAda"
+        assert [entry["type"] for entry in stream.entries].count("run.waiting") == 1
 
 
 async def test_a_cancel_in_a_batch_whose_fate_was_unknown_doubles_nothing():

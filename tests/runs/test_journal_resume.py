@@ -1,4 +1,4 @@
-"""Whatever an agent does, and wherever its log is cut: the resumed run says what it would have said."""
+"""Whatever an agent does, and wherever its log is cut: a resumed run says what it would have."""
 
 import asyncio
 

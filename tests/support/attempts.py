@@ -1,7 +1,7 @@
-"""Attempts in memory: an agent is executed, its log is cut where a crash would cut it, and resumed."""
+"""Attempts in memory: an agent is executed, its log is cut as a crash would, and it is resumed."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ from forebay.core.events import (
     StepStarted,
 )
 from forebay.core.grant import UNLIMITED, Grant
-from forebay.core.ids import RunId
+from forebay.core.ids import RunId, as_uuid
 from forebay.core.json import Json
 from forebay.core.run import Fold, Run, scope_around
 from forebay.runs.attempt import Attempt, Order
@@ -39,7 +39,7 @@ from forebay.testing.clock import ManualClock
 from .asgi import PATIENCE_SECONDS
 
 RUN = RunId(bytes(range(16)))
-UUID = "00010203-0405-0607-0809-0a0b0c0d0e0f"
+UUID = as_uuid(RUN)
 
 
 @dataclass(slots=True)
@@ -121,7 +121,6 @@ class InMemory:
     answer: Callable[[Prompt], Json] = lambda prompt: "yes"
     grant: Grant = UNLIMITED
     attempts: int = 0
-    commits: int = 0
     last: "_Attempt | None" = None
 
     async def attempt(self, agent: object, before: Log | None = None, value: object = "") -> Log:
@@ -163,15 +162,21 @@ class _Attempt(Attempt):
     """An attempt whose questions are answered at once."""
 
     person: InMemory
+    commit: Callable[[], Awaitable[None]] | None = None
+    """What commits, if that does not happen at once."""
+    thinks: Callable[[], Awaitable[None]] | None = None
+    """What people do before they answer."""
 
     async def committed(self) -> None:
-        self.person.commits += 1
-        await super().committed()
+        if self.commit is not None:
+            await self.commit()
 
     async def ask(self, asked: QuestionAsked) -> QuestionAnswered | QuestionExpired:
         if self.journal.asked(asked.question) is None:
             self.recorder.record(asked)
             self.journal.remember(asked)
+        if self.thinks is not None:
+            await self.thinks()
         answer = self.person.answer(asked.prompt)
         outcome = (
             QuestionExpired(asked.question)

@@ -12,7 +12,7 @@ from forebay.core.paging import PAGE_ENTRIES
 from forebay.core.run import Run
 from forebay.ports.log import Listener
 from forebay.ports.storage import Storage, StorageStats
-from forebay.ports.store import Lease, Outcome, RunQuery, Write
+from forebay.ports.store import Crowd, Lease, Outcome, RunQuery, Write
 
 
 class Fault(NamedTuple):
@@ -117,6 +117,18 @@ class FaultyStorage:
     async def lease(self, lease: Lease) -> Sequence[Run]:
         self._check()
         return await self._storage.lease(lease)
+
+    async def earlier(self, run: Run, limit: int) -> Sequence[Run]:
+        self._check()
+        return await self._storage.earlier(run, limit)
+
+    async def ahead(self, run: Run, limit: int) -> int:
+        self._check()
+        return await self._storage.ahead(run, limit)
+
+    async def crowd(self, besides: str = "") -> Crowd:
+        self._check()
+        return await self._storage.crowd(besides)
 
     async def lost(self, limit: int) -> Sequence[Run]:
         self._check()

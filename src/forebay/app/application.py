@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from importlib import metadata
-from typing import TextIO
+from typing import TextIO, cast
 
 from forebay.access.callers import Callers
 from forebay.core.clock import Clock, SystemClock
@@ -13,6 +13,7 @@ from forebay.core.errors import (
     StartError,
     TokenRequired,
 )
+from forebay.core.turns import SessionPolicy
 from forebay.desk.desk import Desk
 from forebay.dialects.native.agents import AgentRoutes, agent_routes
 from forebay.dialects.native.docs import DocsRoutes, docs_routes
@@ -67,7 +68,13 @@ class Application:
         self.runs = self._engine.runs
         self._retention = Retention(self.storage, clock)
         self.streams = Streams(clock)
-        self.desk = Desk(Callers(), self.agents, self.runs, clock)
+        self.desk = Desk(
+            Callers(),
+            self.agents,
+            self.runs,
+            clock,
+            session_policy=cast(SessionPolicy, settings.session_policy),
+        )
         self.router = Router(self._routes())
         self.edge = Edge(
             self.router,

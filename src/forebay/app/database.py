@@ -9,8 +9,8 @@ from forebay.ports.storage import Storage
 from forebay.settings import Settings, database
 
 
-def open_storage(settings: Settings, clock: Clock) -> Storage:
-    """The database that the settings name, not opened yet."""
+def open_storage(settings: Settings, clock: Clock, *, hears: bool = True) -> Storage:
+    """The database that the settings name, not opened yet. Who follows nothing need not hear."""
     where = database(settings.db_url)
     match where.engine:
         case "postgres":
@@ -22,12 +22,13 @@ def open_storage(settings: Settings, clock: Clock) -> Storage:
                 direct_url=_direct_url(settings),
                 prepare=settings.db_prepared_statements,
                 auto_migrate=settings.auto_migrate,
+                hears=hears,
             )
         case "sqlite":
             from forebay.storage.sqlite.storage import SqliteStorage
 
             assert where.path is not None
-            return SqliteStorage(where.path, clock)
+            return SqliteStorage(where.path, clock, hears=hears)
         case _:
             from forebay.storage.memory import MemoryStorage
 

@@ -14,6 +14,7 @@ from forebay.core.gate import Gate
 from forebay.core.holders import new_holder
 from forebay.executors.inline import InlineExecutor
 from forebay.ports.storage import Storage
+from forebay.runs.crowding import Limits
 from forebay.runs.execute import Execution
 from forebay.runs.lines import RunLines
 from forebay.runs.queue import Queue
@@ -68,6 +69,12 @@ class Engine:
             place=Place(duties.executor, new_holder(), self.agents.code),
             keep_light=settings.keep_light_runs,
             resume=settings.resume,
+            limits=Limits(
+                settings.tenant_concurrency,
+                settings.agent_concurrency,
+                settings.max_queued,
+                settings.tenant_max_queued,
+            ),
             on_end=self._lines.ended if settings.log_level in ("debug", "info") else None,
         )
         sweeper = Sweeper(

@@ -14,6 +14,7 @@ async def metrics(
     """Every figure, as it is now."""
     stats = await storage.stats()
     committer = runs.committer
+    queued = sum((await storage.crowd()).queued.values())
     age = 0.0 if stats.oldest_run is None else (clock.now() - stats.oldest_run) / 1000
     return [
         *(
@@ -25,6 +26,7 @@ async def metrics(
             for name, count in sorted(runs.ended.items())
         ),
         Metric("forebay_runs_under_way", "gauge", "Runs executed here", runs.under_way),
+        Metric("forebay_runs_queued", "gauge", "Runs that wait for room or their turn", queued),
         Metric("forebay_streams_open", "gauge", "Open event streams", len(streams)),
         Metric("forebay_commits_total", "counter", "Batches committed", committer.commits),
         Metric("forebay_page_reads_total", "counter", "Reads of the log for followers",

@@ -1,6 +1,7 @@
 """A worker process: it executes queued runs, and answers nobody."""
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from forebay.core.clock import Clock, SystemClock
@@ -8,6 +9,8 @@ from forebay.core.errors import MigrationNeeded, StartError
 from forebay.settings import Settings
 
 from .engine import Duties, Engine
+
+log = logging.getLogger("forebay.worker")
 
 _LOCAL = Duties(executor="local", is_supervised=True)
 
@@ -39,6 +42,8 @@ class Worker:
         await self._engine.take_no_more()
         runs = self._engine.runs
         runs.on_room = self._drained.set
+        if runs.under_way:
+            log.info("%d runs under way have %g s to end", runs.under_way, self._drain_seconds)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._drain_seconds):
                 while runs.under_way:

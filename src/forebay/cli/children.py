@@ -1,6 +1,7 @@
 """A child process as its supervisor sees it: what it says, and whether it still is."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -65,8 +66,10 @@ class Child:
         self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
-        self._process.kill()
+        """End it, and what its agents have started, which would go on behind its back."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def condemn(self, reason: str) -> None:
         """End it, because it does not work."""

@@ -1,6 +1,7 @@
 """Taking the port, before anything else: who comes early waits instead of being turned away."""
 
 import errno
+import os
 import socket
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -53,7 +54,9 @@ def listen(host: str, port: int) -> Listening:
 
 
 def inherited(descriptors: Sequence[int], host: str) -> Listening:
-    """The sockets that a parent process has bound."""
+    """The sockets that a parent process has bound. They go to no other process."""
+    for each in descriptors:
+        os.set_inheritable(each, False)
     return Listening([socket.socket(fileno=each) for each in descriptors], host)
 
 

@@ -81,13 +81,15 @@ def answer(arguments: argparse.Namespace) -> int:
 
 
 def _only_question(run: Run) -> Question:
-    if not run.questions:
-        raise Refusal("The run has no open question.", "question_not_found", USAGE)
-    if len(run.questions) > 1:
-        names = ", ".join(question.id for question in run.questions)
-        message = f"The run asks several questions: name one of {names}."
-        raise Refusal(message, "several_questions", USAGE)
-    return run.questions[0]
+    match run.questions:
+        case ():
+            raise Refusal("The run has no open question.", "question_not_found", USAGE)
+        case (only,):
+            return only
+        case several:
+            names = ", ".join(question.id for question in several)
+            message = f"The run asks several questions: name one of {names}."
+            raise Refusal(message, "several_questions", USAGE)
 
 
 def cancel(arguments: argparse.Namespace) -> int:

@@ -90,7 +90,7 @@ class Supervisor:
         self._fatal: StartError | MigrationNeeded | None = None
         self._leases: Leases | None = None
         if database(settings.db_url).engine != "memory":
-            storage = open_storage(replace(settings, auto_migrate=False), clock)
+            storage = open_storage(replace(settings, auto_migrate=False), clock, hears=False)
             sweeper = Sweeper(
                 storage, clock, max_attempts=settings.max_attempts, resume=settings.resume
             )

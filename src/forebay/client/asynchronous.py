@@ -38,12 +38,12 @@ class AsyncClient:
         return await self._ask(exchange.submit(value, options, wait=False))
 
     async def run(self, value: Json, **options: Unpack[RunOptions]) -> Run:
-        """Start a run, and return it when it is finished."""
+        """Start a run, and return it when it is finished, however long it waits for answers."""
         run = await self._ask(exchange.submit(value, options, wait=True))
         return run if run.is_finished else await self.wait(run)
 
     async def wait(self, run: Run | str) -> Run:
-        """Return the run when it is finished."""
+        """Return the run when it is finished, however long it waits for answers."""
         following = Following.to_the_end(id_of(run), self._wire.patience())
         async with aclosing(self.follow(following)) as entries:
             async for _ in entries:

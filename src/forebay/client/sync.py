@@ -36,12 +36,12 @@ class Client:
         return self._ask(exchange.submit(value, options, wait=False))
 
     def run(self, value: Json, **options: Unpack[RunOptions]) -> Run:
-        """Start a run, and return it when it is finished."""
+        """Start a run, and return it when it is finished, however long it waits for answers."""
         run = self._ask(exchange.submit(value, options, wait=True))
         return run if run.is_finished else self.wait(run)
 
     def wait(self, run: Run | str) -> Run:
-        """Return the run when it is finished."""
+        """Return the run when it is finished, however long it waits for answers."""
         for _ in self.follow(Following.to_the_end(id_of(run), self._wire.patience())):
             pass
         return self.get(run)

@@ -14,11 +14,13 @@ from forebay.core.grant import UNLIMITED, Grant
 from forebay.core.ids import RunId
 from forebay.core.json import Json
 from forebay.core.run import Run
+from forebay.core.turns import SessionPolicy
 from forebay.ports.agent import Agent
 from forebay.ports.store import IdempotencyKey, RunQuery
 from forebay.runs.follow import Page
 from forebay.runs.reader import View
-from forebay.runs.service import Runs, Start
+from forebay.runs.service import Runs
+from forebay.runs.starting import Start
 
 from .patience import WaitingRoom
 from .started import Started
@@ -36,6 +38,9 @@ class Submission(msgspec.Struct, frozen=True):
     expiry_seconds: int
     agent: str | None = None
     session: str | None = None
+    session_policy: SessionPolicy | None = None
+    """What unfinished runs of its session mean for it; None: what the settings say."""
+    priority: int = 0
     metadata: dict[str, Json] = {}
     deadline_seconds: float | None = None
     max_steps: int | None = None
@@ -55,11 +60,20 @@ class Submission(msgspec.Struct, frozen=True):
 class Desk:
     """Everything a dialect may ask for, on behalf of a caller."""
 
-    def __init__(self, callers: Callers, agents: Agents, runs: Runs, clock: Clock) -> None:
+    def __init__(
+        self,
+        callers: Callers,
+        agents: Agents,
+        runs: Runs,
+        clock: Clock,
+        *,
+        session_policy: SessionPolicy = "queue",
+    ) -> None:
         self._callers = callers
         self._agents = agents
         self._runs = runs
         self._clock = clock
+        self._session_policy: SessionPolicy = session_policy
         self._room = WaitingRoom()
 
     def identify(self, authorization: str | None) -> Caller:
@@ -78,7 +92,8 @@ class Desk:
     async def start(self, submission: Submission, caller: Caller) -> Started:
         """Start a run, or join the one that this idempotency key has started before.
 
-        Raises AgentNotFound, NoDefaultAgent, InvalidInput, KeyReused.
+        Raises AgentNotFound, NoDefaultAgent, InvalidInput, KeyReused, SessionBusy, QueueFull,
+        TooManyQueued, TooManyRuns.
         """
         name = submission.agent
         agent = self._agents.default() if name is None else self._agents.get(name)
@@ -92,6 +107,8 @@ class Desk:
             durable=submission.durable,
             expiry_seconds=submission.expiry_seconds,
             session=submission.session,
+            session_policy=submission.session_policy or self._session_policy,
+            priority=submission.priority,
             metadata=submission.metadata,
             trace=submission.trace,
             key=self._key(submission, caller),
@@ -103,7 +120,7 @@ class Desk:
         if isinstance(admitted, bytes):
             return await self._join(admitted)
         if isinstance(admitted, Run):
-            return Started(self._runs, self._room, run=admitted)
+            return Started(self._runs, self._room, run=admitted, is_new=True)
         started = Started(self._runs, self._room, attempt=admitted)
         if not submission.waits:
             started.launch()

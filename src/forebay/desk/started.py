@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from forebay.core.events import TYPES, RunInterrupted, RunWaiting
 from forebay.core.ids import RunId
-from forebay.core.run import Run
+from forebay.core.run import Fold, Run
 from forebay.runs.attempt import Attempt
 from forebay.runs.follow import Page
 from forebay.runs.reader import View
@@ -29,11 +29,13 @@ class Started:
         *,
         attempt: Attempt | None = None,
         run: Run | None = None,
+        is_new: bool = False,
     ) -> None:
         self._runs = runs
         self._room = room
         self._attempt = attempt
         self._run = run
+        self._is_new = is_new
 
     @property
     def run_id(self) -> RunId:
@@ -50,8 +52,10 @@ class Started:
         return await self._runs.reader.find(self.run_id)
 
     async def view(self) -> View:
-        """The run as it is now, with what its log adds up to."""
+        """The run as it is now, with what its log adds up to; one just queued as it was then."""
         attempt = self._attempt
+        if self._is_new and self._run is not None:
+            return View(self._run, Fold(), await self._runs.reader.position(self._run))
         if attempt is not None and attempt.recorder.final is not None:
             fold = attempt.fold()
             if fold is not None:
@@ -84,6 +88,7 @@ class Started:
             await gone()
             self.abandon()
 
+        self._is_new = False
         waiting = self._room.enter(seconds, answer_late, abandon_when_gone)
         try:
             if self._attempt is not None:

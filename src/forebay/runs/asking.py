@@ -17,8 +17,8 @@ from .scopes import Scope, Try, digest
 async def ask(attempt: Attempt, clock: Clock, scope: Scope, prompt: Prompt) -> Json:
     """The answer to a prompt. Raises InvalidPrompt, QuestionTimedOut."""
     check_prompt(prompt)
-    if attempt.is_closing:
-        raise RunFinished
+    if attempt.parting is not None or attempt.is_closing:
+        raise RunFinished("The run was ended from outside.")
     scope.check()
     name = scope.name("question", prompt.kind, digest(encode_json(prompt)))
     journal = attempt.journal

@@ -6,6 +6,7 @@ nobody. Another attempt then goes on from the log.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -30,6 +31,7 @@ from forebay.core.grant import Grant
 from forebay.core.run import MOVES, Fold, Run, reason_of
 from forebay.ports.agent import Agent
 
+from .commit import NOT_WRITTEN
 from .journal import Journal
 from .recorder import DurableRecorder, LightRecorder
 
@@ -201,9 +203,10 @@ class Attempt:
                 for _ in range(_OTHERS_TURNS):
                     await self._house.clock.sleep(0)
                 may_leave = self.steps_in_flight == 0 and not self.stays
-                if may_leave and await self._let_the_run_wait():
-                    return
-                await self._expire_what_is_due()
+                with suppress(*NOT_WRITTEN):  # then we look again
+                    if may_leave and await self._let_the_run_wait():
+                        return
+                    await self._expire_what_is_due()
                 await self._house.clock.sleep(_LOOK_AGAIN_SECONDS)
         except ForebayError as error:
             for question in self._open.values():
@@ -245,7 +248,7 @@ class Attempt:
             if entry.attempt == own:
                 continue
             if isinstance(entry.event, CancelRequested):
-                self.interrupt(cancelled_by(entry.event.by))
+                self.interrupt(cancelled_by(entry.event))
             elif isinstance(entry.event, QuestionAnswered | QuestionExpired):
                 self.journal.add(entry)  # the agent may not have come to its question yet
                 question = self._open.get(entry.event.question)
@@ -262,6 +265,13 @@ class _Question(NamedTuple):
     answer: "asyncio.Future[QuestionAnswered | QuestionExpired]"
 
 
-def cancelled_by(name: str) -> RunInterrupted:
-    """How the log of a cancelled run ends."""
-    return RunInterrupted("cancelled", f"cancelled by {name}")
+CANCELLED = "cancelled"
+REPLACED = "replaced"
+"""Why a run is asked to end whose place in its session a newer one takes."""
+
+
+def cancelled_by(request: CancelRequested) -> RunInterrupted:
+    """How the log of a run ends that was asked to."""
+    if request.reason == REPLACED:
+        return RunInterrupted(REPLACED, "a newer run of its session has replaced it")
+    return RunInterrupted(CANCELLED, f"cancelled by {request.by}")

@@ -30,17 +30,18 @@ from forebay.core.events import (
 from forebay.core.ids import RunId
 from forebay.core.json import Json
 from forebay.core.prompts import check_answer
-from forebay.core.run import Fold, Run, move_of, reason_of
+from forebay.core.run import FINISHED, Fold, Run, move_of, reason_of
 from forebay.ports.storage import Storage
 from forebay.ports.store import CONTROL, Append, Appended
 
-from .attempt import Attempt, cancelled_by
-from .commit import Committer
+from .attempt import CANCELLED, REPLACED, Attempt, cancelled_by
+from .commit import NOT_WRITTEN, Committer
 from .follow import Follower
 from .reader import RunReader
 
 _NOT_BEGUN = RunInterrupted("not_begun", "the database went away while the run was admitted")
 _GUARDED_TRIES = 5
+_EARLIER_RUNS = 1_000
 
 
 class Controls:
@@ -68,28 +69,38 @@ class Controls:
         """Nobody knows whether this run was admitted; its caller was told that it was not."""
         self.doubted.add(run)
 
-    async def cancel(self, run: Run, by: str) -> None:
+    async def cancel(self, run: Run, by: str, reason: str = CANCELLED) -> None:
         """Ask a run to end. Raises RunFinished."""
         if run.is_finished:
             raise RunFinished
-        request = CancelRequested(by)
+        request = CancelRequested(by, reason)
         attempt, light = self._live.get(run.id), self._reader.light(run.id)
         if attempt is not None and light is not None:
             if attempt.is_closing:
                 raise RunFinished
             light.say(CONTROL, request)
-            attempt.interrupt(cancelled_by(by))
+            attempt.interrupt(cancelled_by(request))
         elif run.status == "running":
             await self.write(run, request)
             now = await self._reader.find(run.id)
             if now.status in ("submitted", "waiting"):  # its attempt was over before it could hear
-                await self._end(now, by)
+                await self._end(now, request)
         else:  # nobody executes it, so nobody else will end it
-            await self.write(run, request, cancelled_by(by))
+            await self.write(run, request, cancelled_by(request))
 
-    async def _end(self, run: Run, by: str) -> None:
+    async def _end(self, run: Run, request: CancelRequested) -> None:
         with suppress(Conflict, NotFound):
-            await self.write(run, cancelled_by(by))
+            await self.write(run, cancelled_by(request))
+
+    async def replace_earlier(self, run: Run) -> None:
+        """Ask the unfinished runs to end that came before this one in its session.
+
+        If the database goes away meanwhile, the run has to wait until they end by themselves.
+        """
+        with suppress(*NOT_WRITTEN):
+            for earlier in await self._storage.earlier(run, _EARLIER_RUNS):
+                with suppress(Conflict, NotFound):
+                    await self.cancel(earlier, run.caller, REPLACED)
 
     async def answer(self, run: Run, question: str, answer: Json, by: str) -> None:
         """Answer a question of a run.
@@ -131,6 +142,7 @@ class Controls:
             move_of(events),
             reason_of(events[-1]),
             only_if_last=only_if_last,
+            frees=move_of(events).leads_to in FINISHED,
         )
         outcome = await self._committer.write(append)
         assert isinstance(outcome, Appended)

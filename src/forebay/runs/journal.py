@@ -155,8 +155,9 @@ class Journal:
         if isinstance(event, Emission):
             self._hear(event.within, encode_event(event))
         elif isinstance(event, StepFinished):
-            inner = self._records[event.step].inner
-            self._diverged += [each.step for each in self._unasked(inner) if each.has_outcome]
+            record = self._records.get(event.step)
+            inner = self._unasked(record.inner if record else ())
+            self._diverged += [each.step for each in inner if each.has_outcome]
             self._finish(event.step, encode_event(event))
         else:
             self._apply(event)
@@ -203,14 +204,13 @@ class Journal:
             case StepFailed():
                 self._fail(event)
             case StepRestarted():
-                self._restart(self._records[event.step])
+                self._restart(event.step)
             case ValueDrawn():
                 self._values[event.step] = event.value
             case OutputRestarted():
                 self._cut(event)
             case JournalDiverged():
-                for step in event.steps:
-                    self._records[step].is_told = True
+                self._tell(event)
             case QuestionAsked():
                 self._questions[event.question] = event
             case QuestionAnswered() | QuestionExpired():
@@ -229,12 +229,15 @@ class Journal:
             outer.inner.append(record)
 
     def _finish(self, step: str, data: bytes) -> None:
-        record = self._records[step]
-        record.finished = data
-        self._settle(record)
+        record = self._records.get(step)
+        if record is not None:  # else the step around it did not wait for it, and has its result
+            record.finished = data
+            self._settle(record)
 
     def _fail(self, event: StepFailed) -> None:
-        record = self._records[event.step]
+        record = self._records.get(event.step)
+        if record is None:
+            return
         if event.final:
             record.failure = event
             self._settle(record)
@@ -254,7 +257,10 @@ class Journal:
                 self.forget(inner.step)
             record.inner.clear()
 
-    def _restart(self, record: StepRecord) -> None:
+    def _restart(self, step: str) -> None:
+        record = self._records.get(step)
+        if record is None:
+            return
         self._void(record)
         for outer in self._around(record.within):
             outer.said = [said for said in outer.said if record not in self._around(said[0])]
@@ -273,6 +279,12 @@ class Journal:
             repeats.said = [said for said in repeats.said if said[0] <= event.after]
         for record in self._around(event.within):
             record.said = [said for said in record.said if said[0] != event.within]
+
+    def _tell(self, event: JournalDiverged) -> None:
+        for step in event.steps:
+            record = self._records.get(step)
+            if record is not None:
+                record.is_told = True
 
     # --- what an attempt asks -------------------------------------------------------------------
 

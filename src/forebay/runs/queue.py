@@ -101,6 +101,7 @@ class Queue:
         if self._is_unsure:  # some may have become ours without our knowing, or begun
             await self._go_on(await self._forgotten())
             self._is_unsure = False
+        limits = self._runs.crowding.limits
         lease = Lease(
             self._runs.place.holder,
             LEASE_SECONDS,
@@ -108,6 +109,8 @@ class Queue:
             min(room, _AT_ONCE),
             self._runs.started,
             self._clock.now(),
+            limits.running_of_tenant,
+            limits.running_of_agent,
         )
         taken = await self._storage.lease(lease)
         if taken:

@@ -20,11 +20,16 @@ from .follow import Follower, Page, Topic
 from .recorder import LightRecorder
 
 
+_COUNTED_AHEAD = 1_000
+
+
 class View(NamedTuple):
     """A run, and what its log adds up to."""
 
     run: Run
     fold: Fold
+    position: int | None = None
+    """Which of the queued runs it is: 1 is the next. None if it is not queued, or far behind."""
 
 
 class RunReader:
@@ -63,7 +68,14 @@ class RunReader:
         """The run, with what its log adds up to now."""
         fold = Fold()
         await self.go_on(run, fold)
-        return View(run, fold)
+        return View(run, fold, await self.position(run))
+
+    async def position(self, run: Run) -> int | None:
+        """Which of the queued runs it is, if it was one when it was read, and not far behind."""
+        if run.status != "submitted":
+            return None
+        ahead = await self._storage.ahead(run, _COUNTED_AHEAD)
+        return ahead + 1 if ahead < _COUNTED_AHEAD else None
 
     async def go_on(self, run: Run, fold: Fold) -> None:
         """Let a fold take the entries that it has not seen."""

@@ -130,6 +130,7 @@ class DurableRecorder:
         clock: Clock,
         committer: Committer,
         follower: Follower,
+        frees: bool = False,
     ) -> None:
         self.number = number
         self.fold: Fold | None = None
@@ -139,6 +140,7 @@ class DurableRecorder:
         self.ended = asyncio.Event()
         self._run = run.id
         self._attempt = run.attempt
+        self._frees = frees
         self._clock = clock
         self._committer = committer
         self._follower = follower
@@ -194,6 +196,7 @@ class DurableRecorder:
             move_of([waiting]),
             only_if_last=True,
             wake=wake,
+            frees=self._frees,
         )
         try:
             await self._committer.write(append)
@@ -291,6 +294,7 @@ class DurableRecorder:
             move_of(entry.event for entry in entries),
             reason_of(entries[-1].event),
             objects,
+            frees=self._frees and entries[-1].type in FINAL_TYPES,
         )
 
     def _written(self, append: Append, first: int) -> None:

@@ -26,7 +26,7 @@ from forebay.core.events import (
 )
 from forebay.core.holders import home, is_gone
 from forebay.core.ids import as_uuid
-from forebay.core.run import Run, move_of, reason_of
+from forebay.core.run import FINISHED, Run, move_of, reason_of
 from forebay.core.tasks import start_essential
 from forebay.ports.storage import Storage
 from forebay.ports.store import CONTROL, Append
@@ -92,11 +92,9 @@ class Sweeper:
 
     async def _sweep_gone(self) -> int:
         """Runs of processes of this machine that exist no more."""
-        runs = [
-            run
-            for run in await self._storage.held(home(), _SWEEP_RUNS)
-            if run.holder and is_gone(run.holder)
-        ]
+        held = await self._storage.held(home(), _SWEEP_RUNS)
+        gone = {holder for holder in {run.holder for run in held} if holder and is_gone(holder)}
+        runs = [run for run in held if run.holder in gone]
         lost = [await self._after_loss(run, "its process was gone") for run in runs]
         return await self._write(runs, lost, held=True)
 
@@ -123,7 +121,7 @@ class Sweeper:
         asked = await self._storage.read(run.number, types=[TYPES[CancelRequested]])
         cancels = [entry.event for entry in asked if isinstance(entry.event, CancelRequested)]
         if cancels:
-            return cancelled_by(cancels[0].by)
+            return cancelled_by(cancels[0])
         if not self._resume:
             return SERVER_LOST
         fruitless = run.attempt - await self._storage.last_attempt_that_spoke(run.number)
@@ -173,6 +171,7 @@ class Sweeper:
                 reason_of(event),
                 only_if_held_by=run.holder if held else None,
                 only_if_lost=not held and run.status == "running" and not _is_deadline(event),
+                frees=move_of([event]).leads_to in FINISHED,
             )
             for run, event in zip(runs, events, strict=True)
             if run.number is not None

@@ -76,13 +76,18 @@ class Scope:
             inner = f"{inner}#{number}"
         return Scope(self.owner, inner, self.within_try, self.remembers, self.bridge)
 
-    def check(self) -> None:
-        """Raises RunFinished if nobody listens to what is done here any more."""
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody listens any more to what is done here."""
         attempted = self.within_try
-        while attempted is not None:
-            if attempted.is_over:
-                raise RunFinished("This try of the step is over.")
+        while attempted is not None and not attempted.is_over:
             attempted = attempted.outer
+        return attempted is not None
+
+    def check(self) -> None:
+        """Raises RunFinished if nobody listens any more to what is done here."""
+        if self.is_over:
+            raise RunFinished("This try of the step is over.")
 
 
 SCOPE: ContextVar[Scope | None] = ContextVar("forebay_scope", default=None)

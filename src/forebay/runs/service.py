@@ -3,34 +3,31 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
 
-from forebay.core.caller import Caller
-from forebay.core.clock import Clock, Millis
+from forebay.core.clock import Clock
 from forebay.core.codec import pack
 from forebay.core.errors import (
     Conflict,
     ForebayError,
     NotFound,
+    SessionBusy,
     Stopping,
+    TooManyRuns,
 )
 from forebay.core.events import (
     CodeChanged,
     RunInterrupted,
     RunRequeued,
     RunStarted,
-    RunSubmitted,
     RunWaiting,
 )
-from forebay.core.grant import Grant
-from forebay.core.ids import RunId, RunNumber, new_run_id
-from forebay.core.json import Json
+from forebay.core.ids import RunId, RunNumber
 from forebay.core.run import Run, Status
-from forebay.ports.agent import Agent
 from forebay.ports.executor import Executor
 from forebay.ports.storage import Storage
 from forebay.ports.store import (
@@ -45,11 +42,13 @@ from forebay.ports.store import (
 from .attempt import Attempt, Order, cancelled_by
 from .commit import NOT_WRITTEN, Committer
 from .controls import Controls
+from .crowding import Crowding, Limits
 from .execute import Execution
 from .follow import Follower
 from .past import Past
 from .reader import RunReader
 from .recorder import DurableRecorder, LightRecorder
+from .starting import Start
 
 LEASE_SECONDS = 9.0
 _PROMOTION_RETRY_SECONDS = 0.5
@@ -59,29 +58,6 @@ _HANDED_BACK = RunRequeued("handed_back", "the process that executed it was stop
 _SERVER_STOPPED = RunInterrupted("server_stopped", "the server was stopped")
 
 log = logging.getLogger("forebay.runs")
-
-
-class Start(msgspec.Struct, frozen=True):
-    """A run that somebody may start: everything was checked."""
-
-    agent: Agent
-    input: Json
-    value: object
-    caller: Caller
-    grant: Grant
-    dialect: str
-    durable: bool
-    expiry_seconds: int
-    session: str | None = None
-    metadata: dict[str, Json] | None = None
-    trace: str | None = None
-    key: IdempotencyKey | None = None
-    folded: bool = False
-    """Whether this process should keep what the log adds up to, because somebody waits for it."""
-    queued: bool = False
-    """Whether it is left to whoever has room for it, here or in another process."""
-    stays: bool = False
-    """Whether its attempt goes on while it waits for answers."""
 
 
 class Place(NamedTuple):
@@ -105,6 +81,7 @@ class Runs:
         place: Place,
         keep_light: bool = True,
         resume: bool = True,
+        limits: Limits = Limits(),  # noqa: B008 -- it cannot be changed
         on_end: Callable[[Run, str | None], None] | None = None,
     ) -> None:
         self._storage = storage
@@ -126,7 +103,10 @@ class Runs:
         self.controls = Controls(
             storage, self.committer, self.follower, self.reader, self._live, clock
         )
-        self._admitting: set[RunId] = set()
+        self._admitting: dict[RunId, Run] = {}
+        self.crowding = Crowding(
+            storage, clock, limits=limits, holder=place.holder, here=self._runs_here
+        )
         self.on_room: Callable[[], None] | None = None
         """Told that an attempt has ended."""
         self.ended: Counter[Status] = Counter()
@@ -184,43 +164,39 @@ class Runs:
         """
         if self.closed_by is not None:
             raise self.closed_by
-        if start.queued:
+        if start.queued or await self._is_full(start):
             return await self._enqueue(start)
-        now = self.clock.now()
-        limit = start.grant.deadline_seconds
-        run = Run(
-            id=new_run_id(now),
-            agent=start.agent.name,
-            tenant=start.caller.tenant,
-            caller=start.caller.name,
-            created=now,
-            status="running",
-            last=2,
-            attempt=1,
-            session=start.session,
-            durable=start.durable,
-            metadata=start.metadata or {},
-            started=now,
-            expiry_seconds=start.expiry_seconds,
-            holder=self.place.holder,
-            deadline=None if limit is None else Millis(now + int(limit * 1000)),
-        )
+        try:
+            return await self._begin(start)
+        except SessionBusy:
+            if start.session_policy == "reject":
+                raise
+            return await self._enqueue(start)
+
+    async def _is_full(self, start: Start) -> bool:
+        is_full = await self.crowding.is_full(start.caller.tenant, start.agent.name)
+        if is_full and not start.durable:
+            raise TooManyRuns
+        return is_full
+
+    async def _begin(self, start: Start) -> Attempt | RunId:
+        run = start.begun_run(self.clock.now(), self.place.holder)
         recorder = LightRecorder(self.clock, 1)
-        recorder.record(_submitted(start))
+        recorder.record(start.submitted())
         recorder.say(1, self.started)
         order = Order(run, start.agent, start.value, start.caller, start.grant)
         attempt = Attempt(order, recorder, self, trace=start.trace)
         attempt.stays = start.stays
         if start.durable:
-            admit = self._admission(attempt, recorder, start.key)
-            self._admitting.add(run.id)
+            admit = self._admission(attempt, recorder, start.key, alone=start.minds_its_session)
+            self._admitting[run.id] = run
             try:
                 joined = await self._admit(attempt, recorder, admit, folded=start.folded)
             except NOT_WRITTEN:
                 self.controls.doubt(run.id)  # it may have been committed all the same
                 raise
             finally:
-                self._admitting.discard(run.id)
+                del self._admitting[run.id]
             if joined is not None:
                 return joined
         self._live[run.id] = attempt
@@ -229,23 +205,17 @@ class Runs:
         return attempt
 
     async def _enqueue(self, start: Start) -> Run | RunId:
-        now = self.clock.now()
-        limit = start.grant.deadline_seconds
-        run = Run(
-            id=new_run_id(now),
-            agent=start.agent.name,
-            tenant=start.caller.tenant,
-            caller=start.caller.name,
-            created=now,
-            last=1,
-            session=start.session,
-            metadata=start.metadata or {},
-            expiry_seconds=start.expiry_seconds,
-            deadline=None if limit is None else Millis(now + int(limit * 1000)),
-        )
+        await self.crowding.enter_queue(start.caller.tenant)
+        run = start.queued_run(self.clock.now())
         recorder = LightRecorder(self.clock, CONTROL)
-        recorder.record(_submitted(start))
-        admit = Admit(run, recorder.entries(), start.key, objects=tuple(recorder.objects))
+        recorder.record(start.submitted())
+        admit = Admit(
+            run,
+            recorder.entries(),
+            start.key,
+            objects=tuple(recorder.objects),
+            only_if_alone=start.minds_its_session and start.session_policy == "reject",
+        )
         try:
             outcome = await self.committer.write(admit)
         except NOT_WRITTEN:
@@ -254,7 +224,10 @@ class Runs:
         if isinstance(outcome, Joined):
             return outcome.run
         assert isinstance(outcome, Admitted)
-        return msgspec.structs.replace(run, number=outcome.number)
+        run = msgspec.structs.replace(run, number=outcome.number)
+        if start.minds_its_session and start.session_policy == "interrupt":
+            await self.controls.replace_earlier(run)
+        return run
 
     def go_on(self, run: Run, number: RunNumber, order: Order, past: Past) -> None:
         """Execute the next attempt at a run that this process holds."""
@@ -267,10 +240,14 @@ class Runs:
         if past.code not in (None, self.place.code):
             recorder.record(CodeChanged(past.code or "", self.place.code))
         if past.cancelled is not None:
-            attempt.interrupt(cancelled_by(past.cancelled.by))
+            attempt.interrupt(cancelled_by(past.cancelled))
         if self._is_stopping:  # meanwhile
             self._stop(attempt)
         self.launch(attempt)
+
+    def _runs_here(self) -> Iterator[Run]:
+        yield from (attempt.order.run for attempt in self._live.values())
+        yield from self._admitting.values()
 
     def knows(self, run: RunId) -> bool:
         """Whether this process executes a run, or may be about to."""
@@ -309,10 +286,16 @@ class Runs:
                 return
 
     def _admission(
-        self, attempt: Attempt, light: LightRecorder, key: IdempotencyKey | None
+        self,
+        attempt: Attempt,
+        light: LightRecorder,
+        key: IdempotencyKey | None,
+        *,
+        alone: bool = False,
     ) -> Admit:
         run = msgspec.structs.replace(attempt.order.run, durable=True, last=light.last)
-        return Admit(run, light.entries(), key, LEASE_SECONDS, tuple(light.objects))
+        objects = tuple(light.objects)
+        return Admit(run, light.entries(), key, LEASE_SECONDS, objects, only_if_alone=alone)
 
     async def _admit(
         self, attempt: Attempt, light: LightRecorder, admit: Admit, *, folded: bool
@@ -333,7 +316,12 @@ class Runs:
 
     def _durable_recorder(self, run: Run, number: RunNumber) -> DurableRecorder:
         return DurableRecorder(
-            run, number, clock=self.clock, committer=self.committer, follower=self.follower
+            run,
+            number,
+            clock=self.clock,
+            committer=self.committer,
+            follower=self.follower,
+            frees=run.session is not None or self.crowding.limits.running,
         )
 
     # --- under way ------------------------------------------------------------------------------
@@ -383,16 +371,3 @@ class Runs:
     async def expire(self, run: Run, question: str) -> None:
         """Say that nobody has answered in time."""
         await self.controls.expire(run, question)
-
-
-def _submitted(start: Start) -> RunSubmitted:
-    return RunSubmitted(
-        start.agent.name,
-        start.input,
-        start.dialect,
-        start.caller,
-        start.grant,
-        start.session,
-        start.metadata or {},
-        start.trace,
-    )

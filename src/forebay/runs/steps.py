@@ -58,7 +58,9 @@ class Call(NamedTuple):
 class Step:
     """A step that the agent has asked for, and how far it has come."""
 
-    __slots__ = ("arguments", "call", "failures", "id", "is_kept", "is_known", "scope", "tries")
+    __slots__ = (
+        "arguments", "call", "done", "failures", "id", "is_kept", "is_known", "scope", "tries",
+    )  # fmt: skip
 
     def __init__(self, call: Call, scope: Scope) -> None:
         """Raises TypeError for arguments that cannot name it."""
@@ -75,6 +77,8 @@ class Step:
         """Whether it was begun before."""
         self.tries = 0
         self.failures = 0
+        self.done: asyncio.Future[None] | None = None
+        """For whoever asks for the same meanwhile."""
 
 
 class Settled(NamedTuple):
@@ -88,7 +92,7 @@ class Steps:
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
-        self._under_way: dict[str, asyncio.Future[None]] = {}
+        self._under_way: dict[str, Step] = {}
 
     # --- before ---------------------------------------------------------------------------------
 
@@ -97,26 +101,35 @@ class Steps:
 
         Raises StepFailed, StepArgumentsChanged, BudgetExceeded, RunFinished.
         """
-        if self._attempt.is_closing:
-            raise RunFinished
+        if self._attempt.parting is not None or self._attempt.is_closing:
+            raise RunFinished("The run was ended from outside.")
         step.scope.check()
-        while step.is_kept and (other := self._under_way.get(step.id)) is not None:
-            await asyncio.shield(other)
+        if step.is_kept:
+            await self._take_turn(step)
         known = self._attempt.journal.recall(step.id)
         if known is None:
             count_step(self._attempt, self._attempt.order.grant)
         elif (settled := await self._recall(step, known)) is not None:
             return settled
         if step.is_kept:
-            self._under_way[step.id] = asyncio.get_running_loop().create_future()
+            step.done = asyncio.get_running_loop().create_future()
+            self._under_way[step.id] = step
         self._attempt.steps_in_flight += 1
         return None
 
     def end(self, step: Step) -> None:
         """A step that was begun is over, whatever became of it."""
         self._attempt.steps_in_flight -= 1
-        if step.is_kept:
-            self._under_way.pop(step.id).set_result(None)
+        if step.done is not None:
+            step.done.set_result(None)
+            if self._under_way.get(step.id) is step:
+                del self._under_way[step.id]
+
+    async def _take_turn(self, step: Step) -> None:
+        while (other := self._under_way.get(step.id)) is not None and other.done is not None:
+            if other.scope.is_over:
+                return  # a part of a try that was given up: it may go on for ever
+            await asyncio.shield(other.done)
 
     async def _recall(self, step: Step, known: StepRecord) -> Settled | None:
         if step.arguments != known.arguments and step.arguments and known.arguments:

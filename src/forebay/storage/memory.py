@@ -1,5 +1,6 @@
 """Memory: the ports without a database. For tests, demos, and as the plainest reading of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import msgspec
 
 from forebay.core.clock import Clock, Millis
 from forebay.core.codec import Entry, encode_event, unpack
-from forebay.core.errors import KeyReused, RunNotFound, RunUnfinished
+from forebay.core.errors import KeyReused, RunNotFound, RunUnfinished, SessionBusy
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_ENTRIES, page
 from forebay.core.run import FINISHED, Run
@@ -18,6 +19,7 @@ from forebay.ports.store import (
     Admitted,
     Append,
     Appended,
+    Crowd,
     IdempotencyKey,
     Joined,
     Keep,
@@ -27,6 +29,7 @@ from forebay.ports.store import (
     Write,
 )
 from forebay.storage.refusing import State, refusal
+from forebay.storage.room import Room
 from forebay.storage.rows import IN_A_NAMED_SCOPE, IN_A_SCOPE, SILENT_TYPES
 from forebay.storage.telling import appended, queues
 
@@ -90,6 +93,8 @@ class MemoryStorage:
                 return Joined(run) if known.fingerprint == key.fingerprint else KeyReused()
         if write.run.id in self._numbers:
             return Admitted(self._numbers[write.run.id])
+        if isinstance(write, Admit) and write.only_if_alone and self._earlier(write.run):
+            return SessionBusy()
         number = RunNumber(self._next)
         self._next += 1
         self._runs[number] = msgspec.structs.replace(write.run, number=number)
@@ -149,10 +154,23 @@ class MemoryStorage:
             if run.status == "submitted" and run.agent in lease.agents
         ]
         queued.sort(key=lambda number: (-self._runs[number].priority, number))
-        taken = [self._take(number, lease) for number in queued[: lease.limit]]
+        taken = [self._take(number, lease) for number in self._free(queued, lease)]
         if taken and self._listener and self._listener.interested:
             self._listener.moved({run.number: run.last for run in taken if run.number})
         return taken
+
+    def _free(self, queued: Sequence[RunNumber], lease: Lease) -> Sequence[RunNumber]:
+        running = Counter(
+            (run.tenant, run.agent) for run in self._runs.values() if run.status == "running"
+        )
+        room = Room(lease, ((*kind, runs) for kind, runs in running.items()))
+        free: list[RunNumber] = []
+        for number in queued:
+            run = self._runs[number]
+            may_begin = not (run.in_turn and self._earlier(run))
+            if len(free) < lease.limit and may_begin and room.take(run.tenant, run.agent):
+                free.append(number)
+        return free
 
     def _take(self, number: RunNumber, lease: Lease) -> Run:
         run = self._runs[number]
@@ -168,6 +186,40 @@ class MemoryStorage:
         started = Entry(run.last, run.attempt, lease.time, data=encode_event(lease.started))
         self._entries[number].append(started)
         return run
+
+    async def earlier(self, run: Run, limit: int) -> Sequence[Run]:
+        return self._earlier(run)[:limit]
+
+    def _earlier(self, run: Run) -> Sequence[Run]:
+        if run.session is None:
+            return ()
+        return [
+            other
+            for number, other in self._runs.items()
+            if not other.is_finished
+            and (other.tenant, other.session) == (run.tenant, run.session)
+            and (run.number is None or number < run.number)
+        ]
+
+    async def ahead(self, run: Run, limit: int) -> int:
+        place = (-run.priority, run.number or 0)
+        queued = (
+            (-other.priority, number) < place
+            for number, other in self._runs.items()
+            if other.status == "submitted"
+        )
+        return min(limit, sum(queued))
+
+    async def crowd(self, besides: str = "") -> Crowd:
+        runs = self._runs.values()
+        return Crowd(
+            Counter(run.tenant for run in runs if run.status == "submitted"),
+            Counter(
+                (run.tenant, run.agent)
+                for run in runs
+                if run.status == "running" and run.holder != besides
+            ),
+        )
 
     async def held(self, holder: str, limit: int) -> Sequence[Run]:
         return [

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from forebay.core.json import Json
 from forebay.core.run import Status
+from forebay.core.turns import SessionPolicy
 
 _YEAR = 366 * 86_400
 _MOST = 2**53 - 1  # what every reader of JSON takes for a whole number
@@ -30,6 +31,15 @@ class RunBody(pydantic.BaseModel):
         "Default: false for `wait`, true for `stream`; `background` is always durable.",
     )
     session: str | None = Field(None, min_length=1, max_length=200)
+    session_policy: SessionPolicy | None = Field(
+        None,
+        description="What it means that a run of the session is not finished: this one waits its "
+        "turn, is refused, or replaces it; or they run beside each other. Default: the setting "
+        "`session_policy`.",
+    )
+    priority: int = Field(
+        0, ge=-100, le=100, description="Of queued runs, those with the highest begin first."
+    )
     metadata: dict[str, Json] = Field(default_factory=dict)
     expiry_seconds: int | None = Field(
         None, ge=60, le=_YEAR, description="How long the run is kept after its end."
@@ -130,6 +140,11 @@ class RunSummary(pydantic.BaseModel):
 class RunModel(RunSummary):
     """A run, with what its log adds up to."""
 
+    position: int | None = Field(
+        None,
+        description="Which of the queued runs it is: 1 is the next. `null` if it is not queued, or "
+        "if there are 1,000 ahead of it.",
+    )
     output: Json = Field(None, description="The answer: text, or the value the agent gave.")
     error: RunError | None = None
     usage: UsageModel | None = None

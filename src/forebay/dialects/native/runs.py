@@ -21,10 +21,14 @@ from forebay.core.errors import (
     ObjectNotFound,
     QuestionClosed,
     QuestionNotFound,
+    QueueFull,
     RunFinished,
     RunNotFound,
     RunUnfinished,
+    SessionBusy,
     Stopping,
+    TooManyQueued,
+    TooManyRuns,
 )
 from forebay.core.events import FINAL_TYPES, TYPES
 from forebay.core.ids import RunId, as_uuid, parse_run_id
@@ -77,6 +81,8 @@ class RunRoutes:
             expiry_seconds=body.expiry_seconds or self._expiry_seconds,
             agent=body.agent,
             session=body.session,
+            session_policy=body.session_policy,
+            priority=body.priority,
             metadata=body.metadata,
             deadline_seconds=body.deadline_seconds,
             max_steps=body.max_steps,
@@ -115,8 +121,8 @@ class RunRoutes:
         )
 
     async def show(self, request: Request) -> Answer:
-        run, fold = await self._desk.view(_run_id(request), self._caller(request))
-        return Response(encode_json(run_model(run, fold)))
+        view = await self._desk.view(_run_id(request), self._caller(request))
+        return Response(encode_json(run_model(*view)))
 
     async def events(self, request: Request) -> Answer:
         asked = request.query_as(EventsQuery)
@@ -136,16 +142,16 @@ class RunRoutes:
 
     async def answer(self, request: Request) -> Answer:
         body = await request.read(AnswerBody)
-        run, fold = await self._desk.answer(
+        view = await self._desk.answer(
             _run_id(request), request.path["question"], body.answer, self._caller(request)
         )
-        return Response(encode_json(run_model(run, fold)))
+        return Response(encode_json(run_model(*view)))
 
     async def cancel(self, request: Request) -> Answer:
         started = await self._desk.cancel(_run_id(request), self._caller(request))
         await started.ended(_CANCEL_WAIT_SECONDS)
-        run, fold = await started.view()
-        return Response(encode_json(run_model(run, fold)), 200 if run.is_finished else 202)
+        view = await started.view()
+        return Response(encode_json(run_model(*view)), 200 if view.run.is_finished else 202)
 
     async def delete(self, request: Request) -> Answer:
         await self._desk.delete(_run_id(request), self._caller(request))
@@ -193,8 +199,8 @@ class RunRoutes:
 
 
 async def _shown(started: Started) -> Response:
-    run, fold = await started.view()
-    shown = run_model(run, fold)
+    view = await started.view()
+    run, shown = view.run, run_model(*view)
     status = 200 if run.is_finished else 202
     return Response(encode_json(shown), status, headers=_place(run.id) if status == 202 else None)
 
@@ -276,6 +282,10 @@ def run_routes(routes: RunRoutes) -> list[Route]:
                 NoDefaultAgent,
                 InvalidInput,
                 KeyReused,
+                SessionBusy,
+                QueueFull,
+                TooManyQueued,
+                TooManyRuns,
                 BodyTooLarge,
                 EventTooLarge,
                 UnsupportedMediaType,

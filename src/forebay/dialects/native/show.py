@@ -27,9 +27,10 @@ def run_summary(run: Run) -> dict[str, Json]:
     }
 
 
-def run_model(run: Run, fold: Fold) -> dict[str, Json]:
-    """A run with what its log adds up to."""
+def run_model(run: Run, fold: Fold, position: int | None = None) -> dict[str, Json]:
+    """A run with what its log adds up to, and its position in the queue if it is there."""
     shown = run_summary(run)
+    shown["position"] = position
     failure, usage = fold.failure, fold.usage
     shown["output"] = fold.output
     shown["error"] = failure and {

@@ -9,13 +9,14 @@ from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_BYTES, PAGE_ENTRIES, page
 from forebay.core.run import Run
-from forebay.ports.store import CONTROL, RunQuery
+from forebay.ports.store import CONTROL, Crowd, RunQuery
 from forebay.storage.rows import (
     IN_A_NAMED_SCOPE,
     IN_A_SCOPE,
     RUN_COLUMNS,
     SILENT_TYPES,
     end_of_prefix,
+    read_crowd,
     read_run,
 )
 
@@ -67,6 +68,21 @@ async def held(connection: Connection, holder: str, limit: int) -> list[Run]:
 
 async def due(connection: Connection, now: Millis, limit: int) -> list[Run]:
     return [read_run(row) for row in await fetch(connection, _DUE, [now, limit])]
+
+
+async def earlier(connection: Connection, run: Run, limit: int) -> list[Run]:
+    values = [run.tenant, run.session, run.number, limit]
+    return [read_run(row) for row in await fetch(connection, _EARLIER, values)]
+
+
+async def ahead(connection: Connection, run: Run, limit: int) -> int:
+    rows = await fetch(connection, _AHEAD, [run.priority, run.number, limit])
+    return cast(int, rows[0][0])
+
+
+async def crowd(connection: Connection, besides: str) -> Crowd:
+    queued = await fetch(connection, _QUEUED)
+    return read_crowd(queued, await fetch(connection, _RUNNING, [besides]))
 
 
 async def last_attempt_that_spoke(connection: Connection, run: RunNumber) -> int:
@@ -150,6 +166,23 @@ SELECT {RUN_COLUMNS} FROM forebay.run
        UNION
        (SELECT number FROM forebay.run WHERE wake <= $1 ORDER BY wake LIMIT $2)))
  LIMIT $2""".encode()
+
+_EARLIER = f"""
+SELECT {RUN_COLUMNS} FROM forebay.run
+ WHERE tenant = $1 AND session = $2 AND finished IS NULL AND number < $3
+ ORDER BY number LIMIT $4""".encode()
+
+_AHEAD = b"""
+SELECT count(*)
+  FROM (SELECT 1 FROM forebay.run
+         WHERE status = 'submitted' AND (priority > $1 OR (priority = $1 AND number < $2))
+         LIMIT $3) AS ahead"""
+
+_QUEUED = b"SELECT tenant, count(*) FROM forebay.run WHERE status = 'submitted' GROUP BY tenant"
+
+_RUNNING = b"""
+SELECT tenant, agent, count(*) FROM forebay.run
+ WHERE status = 'running' AND holder <> $1 GROUP BY tenant, agent"""
 
 _SPOKE = f"""
 SELECT attempt FROM forebay.event

@@ -6,7 +6,8 @@ One statement is one round trip and one transaction. Two rules make it right whi
   with the newest version of it. What else the statement sees is as old as its beginning: so it
   does only what the newest version of the row says may be done, and leaves everything that needs a
   second look (numbers that are not as expected, names that are taken) to another statement.
-- Locks are taken in the same order by everybody: runs by their number, then keys by their text.
+- Locks are taken in the same order by everybody: runs by their number, then sessions (only in a
+  second look), then keys by their text.
 """
 
 from functools import lru_cache
@@ -90,7 +91,8 @@ claimed AS (
 
 _NEW_RUN = (
     "id, tenant, caller, agent, session, priority, status, durable, last, attempt, holder, "
-    "reason, metadata, created, started, finished, expiry_seconds, expires, deadline, log"
+    "reason, metadata, created, started, finished, expiry_seconds, expires, deadline, "
+    "in_turn, log"
 )
 
 _ADMITS = f"""
@@ -99,8 +101,8 @@ admit AS (
                          {{5}}::integer[], {{6}}::text[], {{7}}::boolean[], {{8}}::bigint[],
                          {{9}}::integer[], {{10}}::text[], {{11}}::text[], {{12}}::text[],
                          {{13}}::bigint[], {{14}}::bigint[], {{15}}::bigint[], {{16}}::bigint[],
-                         {{17}}::bigint[], {{18}}::bigint[], {{19}}::bytea[],
-                         {{20}}::double precision[], {{21}}::boolean[])
+                         {{17}}::bigint[], {{18}}::bigint[], {{19}}::boolean[],
+                         {{20}}::bytea[], {{21}}::double precision[], {{22}}::boolean[])
         AS admit ({_NEW_RUN}, lease_seconds, has_key)
 ), admitted AS (
     INSERT INTO forebay.run ({_NEW_RUN}, lease_until)
@@ -109,10 +111,10 @@ admit AS (
     RETURNING id, number
 )"""
 
-ADMITS = Part(_ADMITS % "", 22)
+ADMITS = Part(_ADMITS % "", 23)
 ADMITS_WITH_KEYS = Part(
     _ADMITS % "WHERE NOT has_key OR id IN (SELECT run FROM claimed)",
-    22,
+    23,
 )
 
 ADMITTED_ENTRIES = Part(

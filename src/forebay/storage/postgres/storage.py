@@ -11,7 +11,7 @@ from forebay.core.ids import RunId, RunNumber
 from forebay.core.paging import PAGE_ENTRIES
 from forebay.core.run import Run
 from forebay.ports.log import Listener
-from forebay.ports.store import Lease, Outcome, RunQuery, Write
+from forebay.ports.store import Crowd, Lease, Outcome, RunQuery, Write
 from forebay.storage.telling import appended, queues, tell
 
 from . import forgetting, leasing, reading
@@ -32,7 +32,8 @@ class PostgresStorage:
     """Runs and their log in the schema `forebay` of one PostgreSQL database.
 
     `direct_url` leads around a transaction pooler that `url` may lead through; LISTEN and
-    migrations need that. Behind a pooler nothing is prepared, whatever `prepare` says.
+    migrations need that. Behind a pooler nothing is prepared, whatever `prepare` says. One that
+    does not hear of what others write is not woken by it.
     """
 
     name = "postgres"
@@ -44,12 +45,14 @@ class PostgresStorage:
         direct_url: str | None = None,
         prepare: bool = True,
         auto_migrate: bool = False,
+        hears: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self.hears = asyncio.Event()
         """Set while rings of other processes arrive here."""
         self._direct_url = direct_url or url
         self._auto_migrate = auto_migrate
+        self._is_deaf = not hears
         self._clock = clock or SystemClock()
         self._writing = Connections(url, _WRITERS, prepare=prepare)
         self._reading = Connections(url, _READERS, prepare=prepare)
@@ -67,6 +70,8 @@ class PostgresStorage:
         async with self._writing.one() as connection:
             await refuse_other_schema(connection)
         self._doorbell.start()
+        if self._is_deaf:
+            return
         self._tasks = [
             asyncio.create_task(self._hear(), name="postgres-hear"),
             asyncio.create_task(self._poll(), name="postgres-poll"),
@@ -125,6 +130,18 @@ class PostgresStorage:
         if moved and self._listener and self._listener.interested:
             self._listener.moved(moved)  # nobody hands these entries to the followers
         return runs
+
+    async def earlier(self, run: Run, limit: int) -> Sequence[Run]:
+        async with self._reading.one() as connection:
+            return await reading.earlier(connection, run, limit)
+
+    async def ahead(self, run: Run, limit: int) -> int:
+        async with self._reading.one() as connection:
+            return await reading.ahead(connection, run, limit)
+
+    async def crowd(self, besides: str = "") -> Crowd:
+        async with self._reading.one() as connection:
+            return await reading.crowd(connection, besides)
 
     async def lost(self, limit: int) -> Sequence[Run]:
         async with self._reading.one() as connection:

@@ -11,15 +11,16 @@ from typing import NamedTuple, cast
 import msgspec
 import psycopg
 
-from forebay.core.codec import Entry
+from forebay.core.codec import Entry, encode_json
 from forebay.core.errors import (
     DatabaseUnavailable,
     Invalid,
     KeyReused,
     RunNotFound,
+    SessionBusy,
 )
 from forebay.core.ids import RunId, RunNumber
-from forebay.core.run import FINISHED
+from forebay.core.run import FINISHED, Run
 from forebay.ports.store import (
     CONTROL,
     Admit,
@@ -52,12 +53,26 @@ from .statements import (
 
 async def write_batch(connection: Connection, batch: Sequence[Write]) -> list[Outcome]:
     """Commit a batch; an outcome for each write, in order. Raises psycopg.Error."""
+    in_sessions = [write for write in batch if _minds_its_session(write)]
+    if not in_sessions:
+        return await _write_readable(connection, batch)
+    others = [write for write in batch if not _minds_its_session(write)]
+    told = iter(await _write_readable(connection, others) if others else [])
+    theirs = iter(await _write_readable(connection, in_sessions))
+    return [next(theirs if _minds_its_session(write) else told) for write in batch]
+
+
+def _minds_its_session(write: Write) -> bool:
+    return isinstance(write, Admit) and write.minds_its_session
+
+
+async def _write_readable(connection: Connection, batch: Sequence[Write]) -> list[Outcome]:
     try:
         return await _write(connection, batch)
     except psycopg.DataError as error:
         if len(batch) == 1:
             return [Invalid(f"PostgreSQL cannot store this: {first_line(error)}")]
-    return [(await write_batch(connection, [write]))[0] for write in batch]
+    return [(await _write_readable(connection, [write]))[0] for write in batch]
 
 
 async def _write(connection: Connection, batch: Sequence[Write]) -> list[Outcome]:
@@ -67,9 +82,17 @@ async def _write(connection: Connection, batch: Sequence[Write]) -> list[Outcome
         async with connection.transaction():
             look = _SecondLook(connection)
             await look.begin([batch[at] for at in left])
-            for at in left:
+            for at in sorted(left, key=lambda at: _key_order(batch[at])):
                 outcomes[at] = await look.write(batch[at])
     return cast(list[Outcome], outcomes)
+
+
+def _key_order(write: Write) -> tuple[str, ...]:
+    return _order(write.key) if isinstance(write, Admit) and write.key else ()
+
+
+def _order(key: IdempotencyKey) -> tuple[str, ...]:
+    return (key.tenant, key.caller, key.operation, key.key)
 
 
 # --- the usual case -----------------------------------------------------------------------------
@@ -82,8 +105,10 @@ async def _write_expected(connection: Connection, batch: Sequence[Write]) -> lis
     for write in batch:
         if isinstance(write, Append):
             appends.setdefault(write.run, write)  # a second one has to be numbered after the first
-        else:
+        elif not _minds_its_session(write):
             admits.setdefault(write.run.id, write)
+    if not appends and not admits:
+        return [None] * len(batch)
     numbers, new_numbers = await _execute(connection, list(appends.values()), list(admits.values()))
 
     def outcome(write: Write) -> Outcome | None:
@@ -193,9 +218,7 @@ def _entry_columns(entries: Sequence[Entry]) -> list[Column]:
 
 def _key_columns(keys: Sequence[tuple[IdempotencyKey, RunId]]) -> list[Column]:
     # In one order everywhere: two batches that claim the same keys must not wait for each other.
-    ordered = sorted(
-        keys, key=lambda each: (each[0].tenant, each[0].caller, each[0].operation, each[0].key)
-    )
+    ordered = sorted(keys, key=lambda each: _order(each[0]))
     claims = [key for key, _ in ordered]
     return [
         Texts([key.tenant for key in claims]),
@@ -230,6 +253,7 @@ def _run_columns(admits: Sequence[Admit | Keep]) -> list[Column]:
         BigInts([run.expiry_seconds for run in runs]),
         BigInts([run.expires for run in runs]),
         BigInts([run.deadline for run in runs]),
+        Booleans([run.in_turn for run in runs]),
         Blobs([write.log if isinstance(write, Keep) else None for write in admits]),
         Doubles([write.lease_seconds if isinstance(write, Admit) else None for write in admits]),
         Booleans([isinstance(write, Admit) and write.key is not None for write in admits]),
@@ -255,11 +279,19 @@ class _SecondLook:
         self._states: dict[RunNumber, State] = {}
 
     async def begin(self, writes: Sequence[Write]) -> None:
-        """Lock the runs of these writes."""
+        """Lock the runs of these writes, and the sessions whose next run they are."""
         runs = {write.run for write in writes if isinstance(write, Append)}
         await execute(self._connection, _GIVE_UP_IDLE)
-        rows = await fetch(self._connection, _LOCK, [BigInts(runs)])
-        self._states = {row[0]: State(*row[1:]) for row in rows}
+        if runs:
+            rows = await fetch(self._connection, _LOCK, [BigInts(runs)])
+            self._states = {row[0]: State(*row[1:]) for row in rows}
+        sessions = [
+            encode_json([write.run.tenant, write.run.session]).decode()
+            for write in writes
+            if isinstance(write, Admit) and write.minds_its_session
+        ]
+        if sessions:
+            await fetch(self._connection, _LOCK_SESSIONS, [Texts(sessions)])
 
     async def write(self, write: Write) -> Outcome:
         """Write this, or say why not."""
@@ -313,10 +345,15 @@ class _SecondLook:
         rows = await fetch(self._connection, _NUMBER, [RunIds([run])])
         if rows:  # sent again, because nobody knew whether it had been committed
             return Admitted(RunNumber(rows[0][0]))
+        if isinstance(write, Admit) and write.only_if_alone and await self._is_busy(write.run):
+            return SessionBusy()
         _, admitted = await _execute(self._connection, [], [write])
         if run not in admitted:
             raise DatabaseUnavailable("Somebody else takes the same name at this moment.")
         return Admitted(admitted[run])
+
+    async def _is_busy(self, run: Run) -> bool:
+        return bool(await fetch(self._connection, _BUSY, [run.tenant, run.session]))
 
     async def _known(self, key: IdempotencyKey) -> Joined | KeyReused | None:
         rows = await fetch(
@@ -335,6 +372,17 @@ _LOCK = b"""
 SELECT number, last, attempt, status, holder,
        coalesce(status = 'running' AND lease_until < now(), false)
   FROM forebay.run WHERE number = ANY ($1) ORDER BY number FOR UPDATE"""
+
+# Whoever locks a session sees all who came before him in it, and gets a later number. The order of
+# the locks is that of the numbers they are known by.
+_LOCK_SESSIONS = b"""
+SELECT pg_advisory_xact_lock(session)
+  FROM (SELECT DISTINCT hashtextextended(name, 0) AS session FROM unnest($1::text[]) AS name
+         ORDER BY 1) AS locked"""
+
+_BUSY = b"""
+SELECT 1 FROM forebay.run
+ WHERE tenant = $1 AND session = $2 AND finished IS NULL LIMIT 1"""
 
 _STANDING = b"""
 SELECT seq, data FROM forebay.event

@@ -26,21 +26,22 @@ class Doorbell:
     def __init__(self, database: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        self._folder = _folder_of(database)
+        self._own = self._folder / f"{os.getpid()}-{id(self):x}"
+        self._others: list[str] = []
+        self._listed = 0
+
+    def listen(self, on_ring: Callable[[], None]) -> None:
+        """Call this on the running event loop whenever somebody rings."""
         for again in reversed(range(_TRIES)):
             try:
-                self._folder = _private_folder(database)
-                self._own = self._folder / f"{os.getpid()}-{id(self):x}"
+                _make_private(self._folder)
                 self._socket.bind(str(self._own))
             except FileNotFoundError:  # the last one who was there has just removed the folder
                 if not again:
                     raise
             else:
                 break
-        self._others: list[str] = []
-        self._listed = 0
-
-    def listen(self, on_ring: Callable[[], None]) -> None:
-        """Call this on the running event loop whenever somebody rings."""
 
         def drain() -> None:
             try:
@@ -53,10 +54,11 @@ class Doorbell:
 
     def ring(self) -> None:
         """Ring everybody else. Never waits. May be called from any thread."""
-        changed = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 -- once per commit: the cheap form
-        if changed != self._listed:
-            self._listed = changed
-            self._others = [str(bell) for bell in self._folder.iterdir() if bell != self._own]
+        with suppress(FileNotFoundError):  # nobody listens, not even we
+            changed = os.stat(self._folder).st_mtime_ns  # noqa: PTH116 -- once per commit: the cheap form
+            if changed != self._listed:
+                self._others = [str(bell) for bell in self._folder.iterdir() if bell != self._own]
+                self._listed = changed
         for bell in self._others:
             try:
                 self._socket.sendto(b"!", bell)
@@ -74,14 +76,16 @@ class Doorbell:
             self._folder.rmdir()
 
 
-def _private_folder(database: Path) -> Path:
-    # Short: a socket's path may have 104 bytes. Private: a ring costs the rung a query.
+def _folder_of(database: Path) -> Path:
+    # Short: a socket's path may have 104 bytes.
     digest = hashlib.sha256(str(database.resolve()).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"forebay-{os.getuid()}-{digest}"
-    if len(str(folder)) > 80:
-        folder = Path("/tmp") / folder.name
+    return folder if len(str(folder)) <= 80 else Path("/tmp") / folder.name
+
+
+def _make_private(folder: Path) -> None:
+    # A ring costs the rung a query.
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise StartError(f"{folder} must be a private folder of this user. Remove it.")
-    return folder

@@ -48,8 +48,10 @@ class SqliteStorage:
 
     name = "sqlite"
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, hears: bool = True) -> None:
+        """Who does not hear of what others write is not woken by it."""
         self.path = path
+        self._hears = hears
         self._clock = clock
         self._writing = ThreadPoolExecutor(1, "forebay-sqlite-write")
         self._reading = ThreadPoolExecutor(1, "forebay-sqlite-read")
@@ -69,8 +71,9 @@ class SqliteStorage:
         await asyncio.get_running_loop().run_in_executor(self._writing, self._open)
         self._tail = await self._read(self._reader.tail)
         self._doorbell = Doorbell(self.path)
-        self._doorbell.listen(self._look)
-        self._poll()
+        if self._hears:
+            self._doorbell.listen(self._look)
+            self._poll()
 
     def _open(self) -> None:
         refuse_foreign_file(self.path)

@@ -126,9 +126,11 @@ class Writer:
         session = (write.run.tenant, write.run.session)
         if any((other.run.tenant, other.run.session) == session for other in admitted):
             return SessionBusy()
-        if self._is_busy(write.run):
-            raise NotAllWritten  # with itself, if it was sent before
-        return None
+        if not self._is_busy(write.run):
+            return None
+        if self._number(write.run.id) is not None:
+            raise NotAllWritten  # it was sent before, and may be busy with itself
+        return SessionBusy()
 
     def _is_busy(self, run: Run) -> bool:
         return None is not self._connection.row(
@@ -216,9 +218,9 @@ class Writer:
         return Joined(RunId(run)) if fingerprint == key.fingerprint else KeyReused()
 
     def _admit_alone(self, write: Admit | Keep) -> Outcome:
-        row = self._connection.value("SELECT number FROM run WHERE id = ?", (write.run.id,))
-        if row is not None:  # sent again, because nobody knew whether it had been committed
-            return Admitted(RunNumber(cast(int, row)))
+        known = self._number(write.run.id)
+        if known is not None:  # sent again, because nobody knew whether it had been committed
+            return Admitted(known)
         if isinstance(write, Admit) and write.only_if_alone and self._is_busy(write.run):
             return SessionBusy()
         (number,) = self._insert_runs([write])
@@ -226,6 +228,12 @@ class Writer:
             self.insert_entries(_event_rows(number, write.entries))
         self._insert_belongings(write, number)
         return Admitted(number)
+
+    def _number(self, run: RunId) -> RunNumber | None:
+        return cast(
+            RunNumber | None,
+            self._connection.value("SELECT number FROM run WHERE id = ?", (run,)),
+        )
 
     def _append_alone(self, append: Append) -> Outcome:
         row = self._connection.row(
