@@ -20,6 +20,7 @@ from .connection import (
 from .measure import Crew, Shares
 from .native import background, events_ask, id_in
 
+_NUMBER = re.compile(rb"\bid: (\d+)\nevent: ")
 _PIECE = re.compile(rb'"attempt":(\d+),"time":"([^"]+)","type":"output.chunk"')
 
 
@@ -85,5 +86,8 @@ async def seconds_to_recover(target: Target, worker: int, *, pieces: int, delay:
     await pieces_of(b"2", 1)
     seconds = time.perf_counter() - killed
     follower.close()
+    numbers = [int(number) for number in _NUMBER.findall(told)]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise WrongAnswer(f"the client saw the events {numbers}")
     await answer_of(target, ask("POST", f"{path}/cancel"))
     return seconds

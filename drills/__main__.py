@@ -26,6 +26,7 @@ _DATABASES: dict[str, Callable[[Path], AbstractAsyncContextManager[Database]]] =
     "postgres": postgres,
 }
 _ROUND_FAULTS = 50
+_MOST_VIOLATIONS = 20  # of a round that are told one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Drills:
     seconds: float
     """On each database; after that no fault comes any more."""
     folder: Path
+    keeps: bool
 
     def again(self, database: str, api_processes: int) -> str:
         """The command that holds a part of these drills once more."""
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotStarted, Wrong) as error:
         print(f"the drills could not be held: {error}")
         code = 1
-    if code == 0:
+    if code == 0 and not drills.keeps:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         print(f"the logs of all processes are in {folder}")
@@ -79,6 +81,7 @@ def _read(arguments: Sequence[str] | None, folder: Path) -> Drills:
     )
     parser.add_argument("--clients", type=int, default=50, help="at the same time; default: 50")
     parser.add_argument("--minutes", type=float, default=15, help="on each database; default: 15")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of all processes")
     asked = parser.parse_args(arguments)
     return Drills(
         asked.seed or secrets.token_hex(4),
@@ -88,6 +91,7 @@ def _read(arguments: Sequence[str] | None, folder: Path) -> Drills:
         asked.clients,
         asked.minutes * 60,
         folder,
+        asked.keep,
     )
 
 
@@ -154,8 +158,10 @@ def _folder(path: Path) -> Path:
 
 def _tell(played: Round, drills: Drills, on_stage: Stage) -> None:
     again = drills.again(on_stage.database.name, on_stage.api_processes)
-    for violation in played.violations:
+    for violation in played.violations[:_MOST_VIOLATIONS]:
         print(violation_line(violation, played, again, drills.folder), flush=True)
+    if (more := len(played.violations) - _MOST_VIOLATIONS) > 0:
+        print(f"… and {more} more violations of this round", flush=True)
     print(
         f"{played.stage}: {len(played.faults)} faults in {played.calm - played.began:.0f} s, "
         f"{len(played.stories)} runs, the last one final {played.quiet - played.calm:.1f} s after "

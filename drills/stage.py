@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
+_PAUSE_SECONDS = 0.5  # before what has ended by itself is started again
 _FOLLOW_SECONDS = 3.0  # how long children may take to die with their supervisor
 _SETTINGS = {
     "FOREBAY_AGENTS": "drills.agents",
@@ -150,6 +152,7 @@ class Command:
         code = await process.wait()
         if not self._is_meant_to_end:
             self._complain(f"{self.name} ended by itself with {code}; see {self.log}")
+            await asyncio.sleep(_PAUSE_SECONDS)
             await self.start()
 
 
@@ -166,8 +169,8 @@ class Stage:
     """A `forebay worker` on the same machine."""
     host: Command | None
     """A `forebay worker` whose processes nobody else can see, as on another machine."""
-    complaints: list[str]
-    """What went wrong with processes."""
+    complaints: Counter[str]
+    """What went wrong with processes, and how often."""
 
     @property
     def effects(self) -> Path:
@@ -202,15 +205,23 @@ class Stage:
 @asynccontextmanager
 async def stage(database: Database, api_processes: int, folder: Path) -> AsyncGenerator[Stage]:
     """A stage where everything works. Raises NotStarted."""
-    complaints: list[str] = []
-    settings = {**_SETTINGS, "FOREBAY_DB_URL": database.url, "PYTHONPATH": str(_ROOT)}
+    complaints: Counter[str] = Counter()
+
+    def complain(told: str) -> None:
+        complaints[told] += 1
+
+    settings = {
+        **_SETTINGS,
+        "FOREBAY_DB_URL": database.url,
+        "PYTHONPATH": f"{_ROOT / 'src'}:{_ROOT}",
+    }
     port = _free_port()
     forebay = [sys.executable, "-m", "forebay"]
 
     async with AsyncExitStack() as stack:
 
         def command(name: str, *line: str) -> Command:
-            made = Command(name, line, settings, folder / f"{name}.log", complaints.append)
+            made = Command(name, line, settings, folder / f"{name}.log", complain)
             stack.push_async_callback(made.close)
             return made
 

@@ -22,6 +22,8 @@ class Plan(NamedTuple):
     """How often this is asked, compared with others."""
     seconds: float
     """How long the agent takes for it when nobody disturbs it, at most."""
+    cancels_after: int | None = None
+    """Having seen so many entries the client asks the run to end."""
 
     @property
     def name(self) -> str:
@@ -133,6 +135,8 @@ class Story:
     complaints: list[str] = field(default_factory=list[str])
     hits: list[Hit] = field(default_factory=list[Hit])
     answers_sent: int = 0
+    is_cancelled: bool = False
+    """Whether a server has said that the run was asked to end."""
     setbacks: list[Setback] = field(default_factory=list[Setback])
     """Of submitting and answering."""
 

@@ -87,7 +87,7 @@ def _row(side: _Side, connections: int, loads: Sequence[Load], ceiling: Sequence
         name=side.name,
         durability=side.durability,
         connections=connections,
-        counted=f"CPU of the server per chunk, {_CHUNKS} chunks in a stream, all at once; "
+        counted=f"CPU of the API process per chunk, {_CHUNKS} chunks in a stream, all at once; "
         "lines about ended runs off",
         figure=cpu_figure(loads, "µs"),
         ratio=ratio_figure(loads, ceiling) if side.name != _CEILING else None,

@@ -31,8 +31,8 @@ def rows(stage: Stage) -> Sequence[Row]:
             per_second=_OTHERS_PER_SECOND,
         )
     return [
-        _row("resident memory of the server, each", found, found.bytes_each / 1024, "KiB", 14),
-        _row("CPU of the server, nothing else happens", found, _percent(found.idle), "%", 1),
+        _row("resident memory, each", found, found.bytes_each / 1024, "KiB", 14),
+        _row("CPU, nothing else happens", found, _percent(found.idle), "%", 1),
         _row(
             f"CPU beside {_OTHERS_PER_SECOND} runs per second of another server",
             found,
@@ -54,7 +54,7 @@ def _row(name: str, found: Idleness, value: float, unit: str, limit: float, note
         name=name,
         durability="durable",
         connections=found.followers,
-        counted=f"the server process whose {_RUNS} sleeping runs are followed; "
+        counted=f"the API process whose {_RUNS} sleeping runs are followed; "
         "buffers of the kernel are not counted",
         figure=Figure.of([value], unit),
         goal=Goal(limit),

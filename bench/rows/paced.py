@@ -59,7 +59,7 @@ def _row(
         name="raw ASGI" if limit is None else durability,
         durability=durability,
         connections=stage.sizes.paced_streams,
-        counted=f"CPU of the server per frame, every {_DELAY_MS} ms on each stream, "
+        counted=f"CPU of the API process per frame, every {_DELAY_MS} ms on each stream, "
         "streams out of step, while all of them flow",
         figure=cpu_figure(loads, "µs"),
         ratio=ratio_figure(loads, ceiling) if limit else None,

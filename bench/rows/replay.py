@@ -64,7 +64,7 @@ def _row(
         name=name,
         durability="durable",
         connections=1,
-        counted=f"CPU of our process per event, and wall; {stage.sizes.replay_events:,} events "
+        counted=f"CPU of the API process per event, and wall; {stage.sizes.replay_events:,} events "
         f"of {_BYTES} bytes of text, one connection",
         figure=figure,
         goal=goal,

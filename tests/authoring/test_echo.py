@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from forebay.builtins.agents.echo import Script, make_echo
 from forebay.core.errors import InvalidInput
 from forebay.testing.clock import ManualClock
+from tests.support.attempts import InMemory
 from tests.support.server import serving
 from tests.support.waiting import settle
 
@@ -52,7 +53,44 @@ def test_what_is_said(text: str, chunks: list[str]):
 
 
 @pytest.mark.parametrize(
-    "text", ["chunks=1000001", "bytes=65537", "delay=3600001", "sleep=" + "9" * 18]
+    ("text", "sizes"),
+    [
+        ("a b", []),
+        ("steps=0 a b", []),
+        ("steps=2 a b c", [2, 1]),
+        ("steps=3 chunks=3", [1, 1, 1]),
+        ("steps=3 a", [1, 0, 0]),
+    ],
+)
+def test_chunks_are_spread_evenly_over_the_steps(text: str, sizes: list[int]):
+    assert Script.read(text).steps == sizes
+
+
+async def test_what_is_said_in_steps_is_the_same():
+    async with serving() as server:
+        run = (await server.run("steps=2 one two three")).json()
+        assert run["output"] == "one two three"
+        told = [entry["type"] for entry in await server.entries(run["id"])]
+        assert told == [
+            "run.submitted", "run.started",
+            "step.started", "output.chunk", "output.chunk", "step.finished",
+            "step.started", "output.chunk", "step.finished",
+            "run.succeeded",
+        ]  # fmt: skip
+
+
+async def test_a_resumed_echo_goes_on_after_the_steps_it_has_done():
+    memory = InMemory()
+    echo = make_echo(memory.clock)
+    log = await memory.attempt(echo, value="steps=3 chunks=7 fail=x")
+    for length in range(2, len(log.said)):
+        resumed = await memory.attempt(echo, log.cut(length), value="steps=3 chunks=7 fail=x")
+        assert resumed.unvoided() == log.unvoided()
+    memory.threads.shutdown()
+
+
+@pytest.mark.parametrize(
+    "text", ["steps=10001", "chunks=1000001", "bytes=65537", "delay=3600001", "sleep=" + "9" * 18]
 )
 def test_a_number_that_is_out_of_bounds_is_refused(text: str):
     with pytest.raises(InvalidInput, match="is more than"):

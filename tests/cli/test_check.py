@@ -109,6 +109,10 @@ def test_the_variables_of_a_client_are_known_to_every_command(
         (["--db", "mysql://x"], "db_url"),
         (["nowhere.py"], "nowhere.py"),
         (["--default-agent", "nobody"], "nobody"),
+        (["--workers", "0"], "workers=0: at least 1"),
+        (["--workers", "2", "--db", "memory:"], "cannot share"),
+        (["--run-workers", "-1"], "run_workers=-1: at least 0"),
+        (["--concurrency", "0"], "concurrency=0: at least 1"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_line(
@@ -116,6 +120,32 @@ def test_what_cannot_be_used_is_told_in_one_line(
 ) -> None:
     del folder
     assert word in refused(capsys, "check", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("FOREBAY_SILENT_SECONDS", "1", "at least 3"),
+        ("FOREBAY_DRAIN_SECONDS", "nan", "at least 0"),
+        ("FOREBAY_MAX_ATTEMPTS", "0", "at least 1"),
+        ("FOREBAY_WORKER_NICE", "20", "at most 19"),
+    ],
+)
+def test_a_number_that_cannot_be_used_is_told_in_one_line(
+    folder: Path,
+    name: str,
+    value: str,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    del folder
+    monkeypatch.setenv(name, value)
+    assert word in refused(capsys, "check")
+
+
+def test_no_worker_is_a_choice_too(checked: Checked) -> None:
+    assert checked("--run-workers", "0")["run_workers"] == (0, "command line")
 
 
 def test_with_json_a_refusal_is_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,8 +10,10 @@ from forebay.cli.launch import AsChild, Launcher
 from forebay.cli.supervise import Falls
 from tests.cli.processes import PATIENCE_SECONDS
 
-_HEAVY = ("forebay.app.application", "forebay.builtins", "forebay.control", "forebay.http")
-_HEAVY += ("pydantic", "uvicorn", "uvloop", "httpx2", "psycopg")
+_HEAVY = (
+    *("forebay.app.application", "forebay.authoring", "forebay.builtins", "forebay.control"),
+    *("forebay.http", "httpx2", "psycopg", "pydantic", "uvicorn", "uvloop"),
+)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,22 @@ async def body(text: str):
     return "{name}"
 """
 
+SABOTEUR = """
+import asyncio
+from pathlib import Path
+from forebay import agent
+
+@agent("saboteur")
+async def saboteur(text: str):
+    if not Path("done").exists():
+        Path("done").touch()
+        (queue,) = [task for task in asyncio.all_tasks() if task.get_name() == "queue"]
+        queue.get_coro().close()
+        queue.cancel()  # what has been closed cannot be told, which is an error
+        await asyncio.sleep(60)
+    return "done"
+"""
+
 PARENT = """
 import asyncio
 from forebay import agent
@@ -236,6 +252,22 @@ def test_a_worker_that_goes_on_in_time_keeps_its_run(place: Place) -> None:
         assert executors(whole_log(client, run)) == ["local"]
 
 
+def test_a_supervisor_that_slept_gives_its_children_time_to_speak(place: Place) -> None:
+    server = place.serve(FOREBAY_SILENT_SECONDS="3")
+    with asking(server) as client:
+        run = client.submit("chunks=1000 delay=10")
+        until_it_speaks(client, run)
+        worker = the_worker(server)
+        os.kill(server.process.pid, signal.SIGSTOP)
+        os.kill(worker, signal.SIGSTOP)
+        client.run("time sleep=4500")  # passes, without either of them
+        os.kill(server.process.pid, signal.SIGCONT)
+        client.run("time sleep=1500")  # passes, and the worker has not spoken yet
+        os.kill(worker, signal.SIGCONT)
+        assert executors(whole_log(client, run)) == ["local"]
+        assert server.workers == [worker]
+
+
 def test_a_worker_that_neither_speaks_nor_works_is_killed(place: Place) -> None:
     place.write("trouble.py", TROUBLE)
     server = place.serve("trouble.py", FOREBAY_SILENT_SECONDS="3")
@@ -253,7 +285,7 @@ def test_a_busy_worker_is_left_alone_however_long_it_is_silent(place: Place) -> 
         run = client.submit("x", agent="spin")
         entries = whole_log(client, run)
         assert client.get(run).output == "done"
-    assert executors(entries) == ["local"]
+    assert executors(entries) == ["local"], reasons(entries)
 
 
 def test_a_worker_that_takes_too_much_memory_is_killed_as_often_as_attempts_allow(
@@ -269,6 +301,17 @@ def test_a_worker_that_takes_too_much_memory_is_killed_as_often_as_attempts_allo
     assert executors(entries) == ["local", "local"]
     assert len(reasons(entries)) == 1
     assert "MiB of memory, and may use 300); " in server.process.errors()
+
+
+def test_a_process_that_has_lost_an_essential_part_is_replaced(place: Place) -> None:
+    place.write("saboteur.py", SABOTEUR)
+    server = place.serve("saboteur.py")
+    with asking(server) as client:
+        run = client.submit("x")
+        entries = whole_log(client, run)
+        assert client.get(run).output == "done"
+    assert executors(entries) == ["local", "local"]
+    assert "the task 'queue' died" in server.process.errors()
 
 
 # --- they stop ----------------------------------------------------------------------------------

@@ -49,6 +49,14 @@ def test_what_it_used_before_it_fell_silent_does_not_count() -> None:
     assert verdicts[-1] == "it said nothing and used no CPU for 10 s"
 
 
+def test_a_single_look_proves_nothing() -> None:
+    child = pulse()
+    assert child.judge(IDLE, Millis(60_000)) is None
+    busy = IDLE._replace(cpu_seconds=IDLE.cpu_seconds + 0.5)
+    assert child.judge(busy, Millis(61_000)) is None
+    assert child.judge(busy, Millis(72_000)) is not None
+
+
 def test_a_busy_child_that_is_stopped_gets_the_whole_bound() -> None:
     child = pulse()
     assert first_verdict(child, IDLE, until=100, cpu_per_second=1.0) == 0
@@ -61,6 +69,7 @@ def test_a_beat_begins_the_bound_anew() -> None:
     child = pulse()
     child.judge(IDLE, Millis(9_000))
     child.beat(Millis(9_500))
+    assert child.judge(IDLE, Millis(11_000)) is None
     assert child.judge(IDLE, Millis(19_000)) is None
     assert child.judge(IDLE, Millis(20_000)) is not None
 
@@ -69,6 +78,7 @@ def test_who_was_away_himself_begins_anew() -> None:
     child = pulse()
     child.forgive(Millis(3_600_000))
     assert child.judge(STOPPED, Millis(3_601_000)) is None
+    assert child.judge(STOPPED, Millis(3_610_000)) is None
     assert child.judge(STOPPED, Millis(3_611_000)) is not None
 
 
@@ -107,4 +117,5 @@ def test_of_a_process_that_is_gone_the_system_says_nothing() -> None:
 @pytest.mark.parametrize("seconds", [3, 15])
 def test_the_reason_tells_the_bound(seconds: int) -> None:
     child = Pulse(seconds, 0, Millis(0))
+    child.judge(STOPPED, Millis(1_000))
     assert child.judge(STOPPED, Millis(60_000)) == f"it was stopped for {seconds} s"

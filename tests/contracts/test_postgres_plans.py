@@ -52,6 +52,26 @@ async def test_no_verb_reads_every_run(postgres_database: PostgresDatabase, anal
     assert await _scans(postgres_database) == before
 
 
+async def test_the_queue_is_counted_without_reading_every_run(
+    postgres_database: PostgresDatabase,
+) -> None:
+    with postgres_database.cluster.connect(postgres_database.name) as filler:
+        filler.execute(_MANY)
+        filler.execute("DELETE FROM forebay.run WHERE status = 'submitted' AND number % 50 > 0")
+        filler.execute("VACUUM forebay.run")
+        filler.execute("ANALYZE forebay.run")
+    before = await _scans(postgres_database)
+
+    storage = await postgres_database.open()
+    run = queued_run()
+    await admit(storage, admission(run))
+    assert await storage.ahead(await found(storage, run), 1_000) == 200
+    assert (await storage.crowd()).queued == {"default": 201}
+    await storage.aclose()
+
+    assert await _scans(postgres_database) == before
+
+
 async def _use(storage: PostgresStorage) -> None:
     run = new_run()
     number = await admit(storage, admission(run))
@@ -64,6 +84,10 @@ async def _use(storage: PostgresStorage) -> None:
     assert await storage.renew(HOLDER, 9) == 1
     assert len(await storage.held("holder 1", 500)) == 50
     await storage.due(NOW, 500)
+    assert len(await storage.lease(a_lease(limit=64, most_of_tenant=600))) == 35
+    turn = queued_run(session="s", in_turn=True)
+    await admit(storage, admission(turn, only_if_alone=True))
+    assert await storage.earlier(await found(storage, turn), 10) == []
     await storage.lost(500)
     assert await storage.last_attempt_that_spoke(number) == 1
     await storage.read(number)

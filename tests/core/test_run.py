@@ -400,6 +400,48 @@ def test_a_fold_knows_how_far_it_is():
     assert folded(SAID, SAID).last == 4
 
 
+def test_what_is_said_in_a_scope_of_a_step_is_void_with_it():
+    fold = folded(
+        OutputChunk("a"),
+        StepStarted("s", "s", within=".scope"),
+        OutputChunk("b", within="s"),
+        OutputChunk("c", within="s.inner"),
+        StepStarted("t", "t", within="s.inner"),
+        OutputChunk("d", within="t"),
+        OutputChunk("e", within=".scope"),
+        StepRestarted("s"),
+        OutputChunk("f", within="s.inner"),
+        SUCCEEDED,
+    )
+    assert fold.output == "aef"
+
+
+def test_usage_that_is_told_again_is_not_added_again():
+    told = ModelFinished("a", Usage(1, 2), within="inner")
+    fold = folded(
+        StepStarted("outer", "outer"),
+        StepStarted("inner", "inner", within="outer"),
+        told,
+        StepFinished("inner"),
+        StepRestarted("outer"),
+        StepStarted("outer", "outer", tries=2),
+        told,  # the step has its result, and says again what it had said
+        StepFailed("outer", "E", "m", final=False),
+    )
+    assert fold.usage == Usage(1, 2)
+
+
+def test_usage_of_a_step_that_failed_and_has_another_chance_is_added():
+    fold = folded(
+        StepStarted("inner", "inner"),
+        ModelFinished("a", Usage(1, 2), within="inner"),
+        StepFailed("inner", "E", "m"),
+        StepStarted("inner", "inner", tries=2),
+        ModelFinished("a", Usage(1, 2), within="inner.scope"),
+    )
+    assert fold.usage == Usage(2, 4)
+
+
 @given(st.lists(events, max_size=6))
 def test_a_fold_takes_any_log(log: list[Event]):
     assert folded(*log).status in STATUSES

@@ -20,6 +20,7 @@ async def test_a_run_that_was_just_queued_is_shown_as_it_was_queued():
         started = await server.app.desk.start(submission, ANONYMOUS)
         await started.ended(5)
         assert (await started.run()).status == "success"
-        run, fold = await started.view()
+        run, fold, position = await started.view()
         assert (run.status, run.last) == ("submitted", 1)
+        assert position == 1
         assert fold.output is None

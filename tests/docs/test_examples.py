@@ -104,7 +104,7 @@ def test_what_is_shown_of_a_run_is_what_a_run_has() -> None:
     assert set(shown) == {
         "id", "agent", "status", "reason", "durable", "events", "attempt", "session", "metadata",
         "created_at", "started_at", "finished_at", "expires_at", "output", "error", "usage",
-        "questions",
+        "questions", "position",
     }  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def test_no_event_is_documented_that_is_gone() -> None:
 
 def test_everything_a_context_has_is_documented() -> None:
     told = {re.sub(r"\(.*", "", name) for name in first_column(section(AGENTS, "The context"))}
-    assert told == {f"ctx.{name}" for name in vars(Context) if not name.startswith("_")}
+    assert told == {f"ctx.{name}" for name in dir(Context) if not name.startswith("_")}
 
 
 def test_every_directive_of_echo_is_documented_and_works() -> None:

@@ -14,7 +14,7 @@ from tests.support.waiting import Gate, settle, until
 SHOWN = {
     "id", "agent", "status", "reason", "durable", "events", "attempt", "session", "metadata",
     "created_at", "started_at", "finished_at", "expires_at", "output", "error", "usage",
-    "questions",
+    "questions", "position",
 }  # fmt: skip
 WORDS = ["run.submitted", "run.started", "output.chunk", "output.chunk", "run.succeeded"]
 
@@ -272,7 +272,7 @@ async def test_background_answers_at_once_with_the_place_of_the_run():
     async with serving(gated.agent) as server:
         got = await server.run("word", mode="background")
         run = got.json()
-        assert (got.status, run["status"], run["durable"]) == (202, "running", True)
+        assert (got.status, run["status"], run["durable"]) == (202, "submitted", True)
         assert got.headers["location"] == f"/api/runs/{run['id']}"
         assert (await server.client.get(got.headers["location"])).status == 200
         gated.gate.open()

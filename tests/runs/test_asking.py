@@ -154,6 +154,8 @@ async def test_an_answer_that_comes_before_the_agent_has_come_to_its_question_co
 
 
 async def test_another_try_of_a_step_asks_nobody_again(memory: InMemory) -> None:
+    answers = iter(["yes"])
+    memory.answer = lambda prompt: next(answers)
     tries: list[Json] = []
 
     @agent()
@@ -202,6 +204,33 @@ async def test_a_step_that_waits_for_an_answer_is_not_in_flight(memory: InMemory
     assert not isinstance(log.ending, RunFailed)
     assert in_flight == [0, 0, 0, 1, 1]
     assert memory.last is not None and memory.last.steps_in_flight == 0
+
+
+async def test_a_step_that_asks_two_people_is_in_flight_when_both_have_answered(
+    memory: InMemory,
+) -> None:
+    gate, working = Gate(), Gate()
+
+    @agent()
+    async def one(ctx: Context, text: str) -> None:
+        async def body() -> None:
+            await asyncio.gather(ctx.ask("a"), ctx.ask("b"))
+            await working.passed()
+
+        await ctx.step("body", body)
+
+    attempt = memory.prepare(one)
+    attempt.thinks = gate.passed
+    running = asyncio.create_task(Execution(memory.clock, memory.threads)(attempt))
+    await gate.reached()
+    await settle()
+    assert attempt.steps_in_flight == 0
+    gate.open()
+    await working.reached()
+    assert attempt.steps_in_flight == 1
+    working.open()
+    await running
+    assert attempt.steps_in_flight == 0
 
 
 async def test_a_step_that_is_given_up_while_it_asks_is_counted_right(memory: InMemory) -> None:

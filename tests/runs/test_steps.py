@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import threading
+from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextvars import ContextVar
 from datetime import date
@@ -28,6 +29,7 @@ from forebay.core.events import (
 from forebay.core.grant import Grant
 from forebay.core.json import Json
 from forebay.runs.execute import Execution
+from forebay.runs.recorder import LightRecorder
 from forebay.testing.clock import ManualClock
 from tests.support.attempts import UUID, InMemory, Log
 from tests.support.waiting import Gate, settle, until
@@ -407,6 +409,17 @@ async def test_a_step_that_takes_too_long_has_failed(memory: InMemory) -> None:
     assert failure_of(log).message == "It took longer than 0.01 s."
 
 
+async def test_a_time_out_of_its_own_is_told_as_it_is(memory: InMemory) -> None:
+    async def raises() -> None:
+        raise TimeoutError("its own")
+
+    @agent()
+    async def one(ctx: Context, text: str) -> None:
+        await ctx.step("wait", raises, timeout_seconds=60)
+
+    assert failure_of(await memory.attempt(one)).message == "its own"
+
+
 async def test_a_step_that_is_cancelled_has_not_failed(memory: InMemory) -> None:
     gate = Gate()
 
@@ -479,6 +492,35 @@ async def test_a_failed_step_inside_a_step_has_another_chance_with_it(memory: In
     assert log.fold.output == "outer paying there"
     assert (len(tries), paid) == (3, ["once"])
     assert len(log.finished()) == 3
+
+
+async def test_what_a_failed_try_inside_has_said_is_not_said_again(memory: InMemory) -> None:
+    tries: Counter[str] = Counter()
+
+    def fails_once(name: str) -> None:
+        tries[name] += 1
+        if tries[name] == 1:
+            raise OSError
+
+    @agent()
+    async def one(ctx: Context, text: str) -> None:
+        async def inner() -> None:
+            ctx.say(f"inner {tries['inner']} ")
+            fails_once("inner")
+
+        async def middle() -> None:
+            ctx.say("middle ")
+            await ctx.step("inner", inner, retries=1, backoff_seconds=0)
+
+        async def outer() -> None:
+            await ctx.step("middle", middle)
+            fails_once("outer")
+
+        await ctx.step("outer", outer, retries=1, backoff_seconds=0)
+
+    log = await memory.attempt(one)
+    assert log.fold.output == "middle inner 1 "
+    assert tries == {"inner": 2, "outer": 2}
 
 
 async def test_what_still_runs_of_a_try_that_was_given_up_is_not_listened_to(
@@ -584,6 +626,25 @@ async def test_an_agent_that_was_asked_to_end_begins_no_step(memory: InMemory) -
     assert isinstance(log.ending, RunInterrupted)
     assert len(raised) == 2
     assert not log.of(StepStarted)
+
+
+async def test_a_step_that_outlives_its_agent_is_not_recorded(memory: InMemory) -> None:
+    gate = Gate()
+    tasks: list[asyncio.Task[None]] = []
+
+    @agent()
+    async def one(ctx: Context, text: str) -> None:
+        tasks.append(asyncio.create_task(ctx.step("late", gate.passed)))
+        await gate.reached()
+
+    attempt = memory.prepare(one)
+    await Execution(memory.clock, memory.threads)(attempt)
+    attempt.is_closing = True
+    gate.open()
+    with pytest.raises(errors.RunFinished):
+        await tasks[0]
+    assert isinstance(attempt.recorder, LightRecorder)
+    assert isinstance(attempt.recorder.log[-1].event, StepStarted)
 
 
 # --- its place in the log -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from forebay.authoring import agent_in
+from forebay.authoring import FunctionAgent, agent_in
 from forebay.core.caller import ANONYMOUS
 from forebay.core.clock import Clock, Millis
 from forebay.core.codec import Object, Said, encode_event
@@ -149,7 +149,7 @@ class InMemory:
         else:
             recorder.record(RunSubmitted("a", None, "native", grant=self.grant))
         recorder.record(RunStarted("inline", "here"))
-        made = agent_in(agent)
+        made = agent if isinstance(agent, FunctionAgent) else agent_in(agent)
         assert made is not None, "a test has to bring an agent"
         run = Run(RUN, "a", "default", "ada", Millis(1), "running", attempt=self.attempts)
         order = Order(run, made, value, ANONYMOUS, self.grant)

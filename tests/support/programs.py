@@ -154,19 +154,22 @@ class _Attempt:
     async def _step(self, step: Step) -> None:
         call = {"step": self._ctx.step, "tool": self._ctx.tool, "model": self._ctx.model}[step.kind]
 
-        async def body() -> str:
+        async def body() -> Json:
             await self.do(step.body)
             key = self._ctx.idempotency_key
             self._tries[key] += 1
             if self._tries[key] <= step.fails:
                 raise _Flaky
             self._world.executed.append(key)
-            return f"({step.name})"
+            usage = {"input_tokens": len(step.body), "output_tokens": 1}
+            return {"text": f"({step.name})", "usage": usage}
 
         try:
             # More tries than one attempt uses up: those of the attempts before count, too.
             retries = 0 if step.fails == 2 else 9
-            said = await call(step.name, body, key=step.key, retries=retries, backoff_seconds=0)
+            said = str(
+                await call(step.name, body, key=step.key, retries=retries, backoff_seconds=0)
+            )
         except StepFailed as error:
             said = f"<{error.error}>"
         self._ctx.say(said)

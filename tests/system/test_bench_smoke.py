@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bench.connection import Connection, WrongAnswer, ask
+from bench.connection import Connection, Line, WrongAnswer, ask
 from bench.rows import GROUPS
 
 _ROOT = Path(__file__).resolve().parents[2]
-_STREAMS = {"chunks", "paced", "burst", "latency", "replay"}
+_STREAMS = {"chunks", "paced", "burst", "latency", "replay", "relay"}
 
 
 @pytest.mark.system
@@ -83,6 +83,29 @@ async def test_frames_are_counted_wherever_an_answer_is_cut() -> None:
 
 async def test_several_frames_in_one_chunk_are_counted_one_by_one() -> None:
     assert await _received(_stream(b"".join(_FRAMES))) == 5
+
+
+async def test_a_line_hears_the_answer_to_each_of_its_questions() -> None:
+    connection = Connection()
+    connection.connection_made(_Wire())
+    line = Line(connection)
+    for number in range(3):
+        asking = asyncio.ensure_future(line.ask(ask("GET", "/")))
+        await asyncio.sleep(0)
+        connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n%d" % number)
+        async with asyncio.timeout(5):
+            assert await asking == b"%d" % number
+
+
+async def test_a_line_raises_when_its_answer_is_wrong() -> None:
+    connection = Connection()
+    connection.connection_made(_Wire())
+    asking = asyncio.ensure_future(Line(connection).ask(ask("GET", "/")))
+    await asyncio.sleep(0)
+    connection.data_received(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")
+    with pytest.raises(WrongAnswer):
+        async with asyncio.timeout(5):
+            await asking
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -40,10 +40,8 @@ class Leases:
         """Open the database, then renew and sweep. Raises StartError, MigrationNeeded."""
         await self._open()
         while True:
-            # As a value: one row that cannot be read must not end the renewing.
-            (done,) = await asyncio.gather(self._turn(), return_exceptions=True)
-            if isinstance(done, BaseException) and not isinstance(done, NOT_WRITTEN):
-                log.error("leases could not all be seen to", exc_info=done)
+            await self._take_back()
+            await _done(self._sweeper.turn(self._holders()))
             with suppress(TimeoutError):
                 async with asyncio.timeout(TURN_SECONDS):
                     await self._work.wait()
@@ -57,7 +55,7 @@ class Leases:
     async def aclose(self) -> None:
         """Do what can still be done, and let go."""
         if self._is_open:
-            with suppress(TimeoutError, *NOT_WRITTEN):
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_SECONDS):
                     await self._take_back()
             await self._storage.aclose()
@@ -73,11 +71,15 @@ class Leases:
             else:
                 self._is_open = True
 
-    async def _turn(self) -> None:
-        await self._take_back()
-        await self._sweeper.turn(self._holders())
-
     async def _take_back(self) -> None:
         for holder, why in list(self._lost.items()):
-            await self._sweeper.lose(holder, why)
-            del self._lost[holder]
+            if await _done(self._sweeper.lose(holder, why)):
+                del self._lost[holder]
+
+
+async def _done(work: Coroutine[None, None, int]) -> bool:
+    # As a value: what is wrong with one run must not end the renewing for all the others.
+    (outcome,) = await asyncio.gather(work, return_exceptions=True)
+    if isinstance(outcome, BaseException) and not isinstance(outcome, NOT_WRITTEN):
+        log.error("leases could not all be seen to", exc_info=outcome)
+    return not isinstance(outcome, BaseException)

@@ -1,8 +1,24 @@
 """Leaving the process."""
 
+import asyncio
 import os
 import sys
 import threading
+from typing import Any
+
+from .outcome import FAILED
+
+
+def leave_when_the_essential_dies() -> None:
+    """Leave at once if a task dies that this process cannot be without: another one takes over."""
+    asyncio.get_running_loop().set_exception_handler(_look_whether_essential)
+
+
+def _look_whether_essential(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    loop.default_exception_handler(context)
+    if context.get("essential"):
+        sys.stderr.flush()
+        os._exit(FAILED)
 
 
 def leave_blocked_threads(code: int) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from forebay.core.clock import Millis
 
-_QUIET_MILLIS = 2_500  # a beat comes every second
+_QUIET_MILLIS = 2_000  # a beat comes every second
 _BUSY = 0.02  # of a core; what a process does that waits is far less
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -52,14 +52,15 @@ class Pulse:
 
     def judge(self, signs: Signs, now: Millis) -> str | None:
         """Why the child has to be killed, if it has to."""
-        if self._looked is not None and self._looked >= self._heard:
-            elapsed = (now - self._looked) / 1000
-            if signs.cpu_seconds - self._cpu > _BUSY * elapsed:
-                self._alive = now
-        self._cpu, self._looked = signs.cpu_seconds, now
+        before, self._looked = self._looked, now
+        used, self._cpu = signs.cpu_seconds - self._cpu, signs.cpu_seconds
         if self._memory and signs.resident_bytes > self._memory:
-            used, limit = signs.resident_bytes >> 20, self._memory >> 20
-            return f"it used {used} MiB of memory, and may use {limit}"
+            taken, limit = signs.resident_bytes >> 20, self._memory >> 20
+            return f"it used {taken} MiB of memory, and may use {limit}"
+        if before is None or before < self._heard:
+            return None  # what it has used since it fell silent is seen at the next look
+        if used > _BUSY * (now - before) / 1000:
+            self._alive = now
         if now - self._alive <= self._bound_seconds * 1000:
             return None
         if signs.is_stopped:

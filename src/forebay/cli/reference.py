@@ -17,8 +17,8 @@ _HEAD = """\
 
 <!-- Written by `python -m forebay.cli.reference > docs/cli.md`; do not edit. -->
 
-`serve`, `worker`, `run`, `migrate`, `check`, `doctor`, `backup` and `restore` open the
-configuration themselves: command line, then `FOREBAY_*` variables, then `.env` (see [settings](settings.md)).
+`serve`, `worker`, `run`, `migrate`, `check`, `doctor`, `backup` and `restore` read the settings
+themselves: command line, then `FOREBAY_*` variables, then `.env` (see [settings](settings.md)).
 `agents` and `runs` ask a server: `--server`, then `FOREBAY_SERVER`; the token they present is
 `FOREBAY_TOKEN`. Errors are one line on standard error; with `--json` they are
 `{"error": {"code": …, "message": …}}`.

@@ -7,7 +7,6 @@ from dataclasses import replace
 from forebay.settings import Settings, database, load, log_form
 
 from .launch import AsChild, Launcher, Role
-from .leaving import leave_blocked_threads
 from .listen import inherited, listen
 from .outcome import DONE
 from .parser import given
@@ -59,6 +58,7 @@ def _answer_requests(settings: Settings, as_child: AsChild, *, as_json: bool) ->
     from forebay.app.engine import Duties
 
     from .interpreter import tune_interpreter
+    from .leaving import leave_blocked_threads, leave_when_the_essential_dies
     from .logs import set_up_logging
     from .server import Announcement, Server
 
@@ -68,6 +68,7 @@ def _answer_requests(settings: Settings, as_child: AsChild, *, as_json: bool) ->
     announcement = Announcement(listening, as_json=as_json) if as_child.announces else None
 
     async def main() -> None:
+        leave_when_the_essential_dies()
         application = Application(
             settings,
             Duties(

@@ -23,12 +23,12 @@ from forebay.settings import Settings, database
 from .children import Child
 from .launch import Launched, Launcher, Role
 from .leases import Leases
-from .outcome import FAILED
+from .outcome import FAILED, USAGE
 from .reload import changes
 from .waiting import first_of, within
 
 _LOOK_SECONDS = 1.0
-_AWAY_MILLIS = 4_000  # without a look: we were asleep, or stopped
+_AWAY_LOOKS = 3  # that did not take place: we were asleep, or stopped
 _KILL_AFTER_SECONDS = 2.0
 _STEADY_SECONDS = 5.0
 _QUICK_RESTARTS = 2
@@ -198,7 +198,7 @@ class Supervisor:
         if leads and child.code > 0 and not self._has_begun.is_set():
             self._code = child.code  # it has said why
             self._stopping.set()
-        elif child.code > 0 and self._crew.watched is not None:
+        elif child.code >= USAGE and self._crew.watched is not None:
             log.warning("%s has ended; waiting for a change", child.name)
             await first_of(era.over, self._stopping)
         else:
@@ -233,10 +233,11 @@ class Supervisor:
 
     async def _judge(self) -> NoReturn:
         last = self._clock.boot()
+        pause = min(_LOOK_SECONDS, self._settings.silent_seconds / 4)
         while True:
-            await self._clock.sleep(min(_LOOK_SECONDS, self._settings.silent_seconds / 4))
+            await self._clock.sleep(pause)
             now = self._clock.boot()
-            if now - last > _AWAY_MILLIS:
+            if now - last > _AWAY_LOOKS * pause * 1000:
                 for child in self._children:
                     child.forgive()
             last = now

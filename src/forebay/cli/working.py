@@ -14,7 +14,7 @@ from forebay.settings import Settings, database_name, log_form
 
 from .interpreter import tune_interpreter
 from .launch import AsChild
-from .leaving import leave_blocked_threads
+from .leaving import leave_blocked_threads, leave_when_the_essential_dies
 from .lifeline import Lifeline
 from .logs import set_up_logging
 from .outcome import DONE
@@ -33,6 +33,7 @@ def execute_runs(settings: Settings, as_child: AsChild, *, as_json: bool) -> int
     set_up_logging(settings.log_level, log_form(settings, sys.stderr))
 
     async def main() -> None:
+        leave_when_the_essential_dies()
         worker = Worker(settings)
         lifeline.say_holder(worker.holder)
         lifeline.beat()

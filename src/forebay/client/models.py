@@ -10,6 +10,7 @@ from forebay.core.codec import decode_event, decode_json
 from forebay.core.events import FINAL_TYPES, Event, Prompt
 from forebay.core.json import Json
 from forebay.core.run import FINISHED
+from forebay.core.turns import SessionPolicy
 
 from .errors import Unreadable
 
@@ -23,6 +24,10 @@ class RunOptions(TypedDict, total=False):
     """Which agent; without it, the server's default agent."""
     session: str
     """The conversation it belongs to."""
+    session_policy: SessionPolicy
+    """What unfinished runs of its session mean for it; without it, the server's setting."""
+    priority: int
+    """Of queued runs, those with the highest begin first."""
     metadata: Mapping[str, Json]
     """Kept with the run."""
     expiry_seconds: int
@@ -90,6 +95,8 @@ class Run(msgspec.Struct, frozen=True):
     started_at: datetime | None = None
     finished_at: datetime | None = None
     expires_at: datetime | None = None
+    position: int | None = None
+    """Which of the queued runs it is, if it is queued and not far behind. Not in lists."""
     output: Json = None
     """The answer: text, or the value the agent gave. Not in lists."""
     error: Failure | None = None

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from .clock import boot_id
 
+LEASE_SECONDS = 9.0
+"""How long a lease holds that nobody renews."""
+
 
 def new_holder() -> str:
     """A name for this process, until it ends."""

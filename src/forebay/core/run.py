@@ -75,6 +75,9 @@ MOVES: dict[type[Event], Move] = {
     RunInterrupted: Move(UNFINISHED, "interrupted"),
 }
 
+_ONLY_MOVES = frozenset({RunStarted, RunSucceeded})
+"""Events that nearly every run has, and that do nothing else to it."""
+
 
 def move_of(events: Iterable[Event]) -> Move:
     """What several events in a row do to a run."""
@@ -184,6 +187,10 @@ class Fold:
         move = MOVES.get(type(event))
         if move is not None:
             self.status = move.after(self.status)
+        if type(event) not in _ONLY_MOVES:
+            self._apply_answer(event)
+
+    def _apply_answer(self, event: Event) -> None:
         match event:
             case OutputValue():
                 self._values.append(event.value)

@@ -168,8 +168,8 @@ class RunStore(Protocol):
 
         A write fails alone: StaleAttempt (another attempt holds the run, or an `only_if_…` does
         not hold), RunFinished (no such entry may follow any more), RunNotFound, KeyReused,
-        SessionBusy. Raises DatabaseUnavailable if nothing was committed; a batch may be sent again after that even if
-        the commit's fate was unknown.
+        SessionBusy. Raises DatabaseUnavailable if nothing was committed; a batch may be sent again
+        after that even if the commit's fate was unknown.
         """
         ...
 

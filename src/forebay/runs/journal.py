@@ -337,6 +337,8 @@ class Journal:
         """
         if self.exceeded is not None:
             raise self.exceeded
+        if not (self._records or self._repeats or self._diverged):
+            return []  # nearly always
         unasked = list(self._unasked(self._outermost()))
         events: list[Event] = [
             OutputRestarted(repeats.last, within)

@@ -14,6 +14,7 @@ from forebay.core.clock import Clock
 from forebay.core.codec import Entry, decode_json
 from forebay.core.errors import Conflict, InvalidInput, NotFound
 from forebay.core.events import RunFailed
+from forebay.core.holders import LEASE_SECONDS
 from forebay.core.ids import RunNumber
 from forebay.core.run import Run
 from forebay.core.tasks import start_essential
@@ -24,7 +25,7 @@ from forebay.ports.store import Lease
 from .attempt import Order
 from .commit import NOT_WRITTEN
 from .past import Past
-from .service import LEASE_SECONDS, Runs
+from .service import Runs
 
 _LOOK_SECONDS = 2.0
 _AT_ONCE = 64  # runs that are taken together: what is left over is for others

@@ -19,7 +19,6 @@ from .commit import Committer
 from .follow import Follower, Page, Topic
 from .recorder import LightRecorder
 
-
 _COUNTED_AHEAD = 1_000
 
 

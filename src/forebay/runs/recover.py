@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from forebay.core.clock import Clock, Millis
 from forebay.core.codec import Entry
@@ -24,7 +25,7 @@ from forebay.core.events import (
     RunInterrupted,
     RunRequeued,
 )
-from forebay.core.holders import home, is_gone
+from forebay.core.holders import LEASE_SECONDS, home, is_gone
 from forebay.core.ids import as_uuid
 from forebay.core.run import FINISHED, Run, move_of, reason_of
 from forebay.core.tasks import start_essential
@@ -33,7 +34,9 @@ from forebay.ports.store import CONTROL, Append
 
 from .attempt import cancelled_by
 from .commit import NOT_WRITTEN
-from .service import LEASE_SECONDS, Runs
+
+if TYPE_CHECKING:  # a supervisor sweeps too, and executes nothing
+    from .service import Runs
 
 log = logging.getLogger("forebay.runs")
 
@@ -190,7 +193,7 @@ class Sweeper:
 class Recovery:
     """Sweeps for this process, which has no supervisor that does it."""
 
-    def __init__(self, sweeper: Sweeper | None, runs: Runs, clock: Clock) -> None:
+    def __init__(self, sweeper: Sweeper | None, runs: "Runs", clock: Clock) -> None:
         self._sweeper = sweeper
         self._runs = runs
         self._clock = clock

@@ -26,6 +26,7 @@ from forebay.core.events import (
     RunStarted,
     RunWaiting,
 )
+from forebay.core.holders import LEASE_SECONDS
 from forebay.core.ids import RunId, RunNumber
 from forebay.core.run import Run, Status
 from forebay.ports.executor import Executor
@@ -50,7 +51,6 @@ from .reader import RunReader
 from .recorder import DurableRecorder, LightRecorder
 from .starting import Start
 
-LEASE_SECONDS = 9.0
 _PROMOTION_RETRY_SECONDS = 0.5
 _STOP_SECONDS = 10.0
 

@@ -87,11 +87,13 @@ def admission(
     key: IdempotencyKey | None = None,
     lease_seconds: float = LEASE_SECONDS,
     objects: Sequence[Object] = (),
+    only_if_alone: bool = False,
 ) -> Admit:
     """Admit a run: entries 1 and 2, or 1 alone if nobody has started it."""
     run = run or new_run()
     events = [RunSubmitted(run.agent, "hello", "native"), RunStarted("inline", HOLDER)]
-    return Admit(run, entries_from(1, *events[: run.last]), key, lease_seconds, objects)
+    entries = entries_from(1, *events[: run.last])
+    return Admit(run, entries, key, lease_seconds, objects, only_if_alone)
 
 
 def append(
@@ -117,9 +119,9 @@ def chunks(run: RunNumber, first: int, *texts: str, attempt: int = 1) -> Append:
     return append(run, first, *map(OutputChunk, texts), attempt=attempt)
 
 
-def success(run: RunNumber, first: int, *, attempt: int = 1) -> Append:
+def success(run: RunNumber, first: int, *, attempt: int = 1, frees: bool = False) -> Append:
     """Append the end."""
-    return append(run, first, RunSucceeded(), attempt=attempt)
+    return append(run, first, RunSucceeded(), attempt=attempt, frees=frees)
 
 
 def cancel(run: RunNumber, first: int, by: str = "somebody") -> Append:

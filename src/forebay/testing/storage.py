@@ -16,6 +16,8 @@ from .forgetting import ForgettingContract
 from .leasing import LeasingContract
 from .queueing import QueueingContract
 from .reading import ReadingContract
+from .sharing import SharingContract
+from .turns import TurnsContract
 from .waiting import WaitingContract
 
 __all__ = ["Database", "StorageContract"]
@@ -27,6 +29,8 @@ class StorageContract(
     ReadingContract,
     LeasingContract,
     QueueingContract,
+    TurnsContract,
+    SharingContract,
     WaitingContract,
     ForgettingContract,
     FollowingContract,

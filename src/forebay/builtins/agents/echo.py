@@ -6,13 +6,12 @@ Words of the form `key=value` are directives and are not repeated:
 - `chunks=N` says N chunks in total, going round the words (or numbering them if there are none);
 - `delay=MS` waits before each chunk;
 - `bytes=N` makes each chunk N bytes long;
-- `steps=N` spreads the chunks evenly over N journalled steps (accepted, without effect until runs
-  have steps);
+- `steps=N` spreads the chunks evenly over N journalled steps;
 - `fail=TEXT` raises an error with that text after the last chunk.
 """
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from itertools import cycle, islice
 
 import msgspec
@@ -24,7 +23,10 @@ from forebay.ports.agent import Context
 
 _PIECE = re.compile(r"\s*\S+|\s+$")
 _DIRECTIVE = re.compile(r"\s*(?:(sleep|chunks|delay|bytes|steps)=(\d+)|(fail)=(\S+))")
-_MOST = {"chunks": 1_000_000, "bytes": 65_536, "delay": 3_600_000, "sleep": 3_600_000}
+_MOST = {
+    "chunks": 1_000_000, "bytes": 65_536, "delay": 3_600_000, "sleep": 3_600_000, "steps": 10_000,
+}  # fmt: skip
+_TURN_EVERY = 64  # chunks after which others get their turn on the event loop
 
 
 class EchoError(Exception):
@@ -35,11 +37,12 @@ def make_echo(clock: Clock) -> FunctionAgent:
     """The echo agent on this clock."""
 
     async def echo(ctx: Context, text: str) -> AsyncGenerator[str]:
-        del ctx
         script = Script.read(text)
         if script.sleep:
             await clock.sleep(script.sleep / 1000)
-        for chunk in script.chunks():
+        chunks = iter(script.chunks())
+        await _say_in_steps(ctx, clock, script, chunks)
+        for chunk in chunks:
             if script.delay:
                 await clock.sleep(script.delay / 1000)
             yield chunk
@@ -47,6 +50,19 @@ def make_echo(clock: Clock) -> FunctionAgent:
             raise EchoError(script.fail)
 
     return make_agent(echo, "echo", "Repeats its input, word by word")
+
+
+async def _say_in_steps(
+    ctx: Context, clock: Clock, script: "Script", chunks: Iterator[str]
+) -> None:
+    async def say(part: list[str]) -> None:
+        for count, chunk in enumerate(part, 1):
+            if script.delay or count % _TURN_EVERY == 0:
+                await clock.sleep(script.delay / 1000)
+            ctx.say(chunk)
+
+    for number, size in enumerate(script.steps, 1):
+        await ctx.step("echo", say, list(islice(chunks, size)), key=str(number))
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -83,6 +99,13 @@ class Script(msgspec.Struct, frozen=True):
     @property
     def delay(self) -> int:
         return self.numbers.get("delay", 0)
+
+    @property
+    def steps(self) -> list[int]:
+        """How many chunks each step says."""
+        steps = self.numbers.get("steps", 0)
+        each, more = divmod(self.numbers.get("chunks", len(self.words)), steps or 1)
+        return [each + (number < more) for number in range(steps)]
 
     def chunks(self) -> Iterable[str]:
         """What to say, piece by piece."""

@@ -16,7 +16,6 @@ from forebay.core.errors import (
     InvalidInput,
     InvalidQuery,
     KeyReused,
-    MalformedId,
     NoDefaultAgent,
     ObjectNotFound,
     QuestionClosed,
@@ -30,7 +29,7 @@ from forebay.core.errors import (
     TooManyQueued,
     TooManyRuns,
 )
-from forebay.core.events import FINAL_TYPES, TYPES
+from forebay.core.events import FINAL_TYPES
 from forebay.core.ids import RunId, as_uuid, parse_run_id
 from forebay.core.run import Run
 from forebay.desk.desk import Desk, RunQuery, Submission
@@ -42,6 +41,7 @@ from forebay.http.response import Answer, Response, empty
 from forebay.http.routing import Body, Route
 from forebay.http.sse import EventStream, Streams
 
+from .cursors import event_cursor, event_types, page_cursor
 from .errors import problem, problem_response
 from .models import (
     AnswerBody,
@@ -56,7 +56,6 @@ from .show import frames, run_model, run_summary
 
 _TAG = "runs"
 _CANCEL_WAIT_SECONDS = 1.0
-_KNOWN_TYPES = frozenset(TYPES.values())
 _FAREWELL = b"event: server.stopping\ndata: " + encode_json(problem(Stopping())) + b"\n\n"
 _EVENTS = "text/event-stream"
 
@@ -111,7 +110,7 @@ class RunRoutes:
             status=asked.status,
             agent=asked.agent,
             session=asked.session,
-            before=_cursor(asked.cursor) if asked.cursor else None,
+            before=page_cursor(asked.cursor) if asked.cursor else None,
             limit=asked.limit,
         )
         runs = await self._desk.list(query)
@@ -127,7 +126,7 @@ class RunRoutes:
     async def events(self, request: Request) -> Answer:
         asked = request.query_as(EventsQuery)
         run = await self._desk.open(_run_id(request), self._caller(request))
-        after, types = _after(request, asked), _types(asked)
+        after, types = event_cursor(request, asked), event_types(asked)
         accepted = request.headers.get(b"accept", b"")
         if b"application/json" in accepted and b"text/event-stream" not in accepted:
             return await self._page(run, after, types, asked.limit)
@@ -212,32 +211,6 @@ def _place(run: RunId) -> Headers:
 
 def _run_id(request: Request) -> RunId:
     return parse_run_id(request.path["run"])
-
-
-def _cursor(text: str) -> RunId:
-    try:
-        return parse_run_id(text)
-    except MalformedId as error:
-        raise BadCursor from error
-
-
-def _after(request: Request, asked: EventsQuery) -> int:
-    # A browser that reconnects repeats its first URL: what it saw last is in the header.
-    text = request.header(b"last-event-id") or asked.after or "0"
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise BadCursor(f"{text[:80]!r} is not an event number.")
-    return int(text)
-
-
-def _types(asked: EventsQuery) -> list[str] | None:
-    if asked.types is None:
-        return None
-    types = [name.strip() for name in asked.types.split(",") if name.strip()]
-    unknown = sorted(set(types) - _KNOWN_TYPES)
-    if unknown or not types:
-        known = ", ".join(sorted(_KNOWN_TYPES))
-        raise InvalidQuery(f"types: {', '.join(unknown) or 'empty'}. The types are: {known}.")
-    return types
 
 
 # --- the table ----------------------------------------------------------------------------------

@@ -7,8 +7,7 @@ itself. Few statements also mean few moments at which this thread gives up the i
 beside a busy event loop each of them costs more than the statement.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple, cast
 
@@ -19,7 +18,7 @@ from forebay.core.clock import Clock, boot_id
 from forebay.core.codec import Entry, Object
 from forebay.core.errors import KeyReused, RunNotFound, SessionBusy
 from forebay.core.ids import RunId, RunNumber
-from forebay.core.run import FINISHED, SAID_WHILE_RUNNING, Run, Status
+from forebay.core.run import Run, Status
 from forebay.ports.store import (
     CONTROL,
     Admit,
@@ -32,10 +31,21 @@ from forebay.ports.store import (
     Outcome,
     Write,
 )
-from forebay.storage.refusing import State, allowed, refusal
-from forebay.storage.rows import metadata_column
+from forebay.storage.refusing import State, refusal
 
 from .connection import Connection, Row
+from .statements import (
+    SIZES,
+    event_rows,
+    insert_event,
+    insert_run,
+    move_run,
+    moved_row,
+    only_says,
+    run_row,
+    said_row,
+    say_in_run,
+)
 
 
 class NotAllWritten(Exception):
@@ -78,7 +88,7 @@ class Writer:
         """Insert entries (run, number, attempt, type, time, data) in the transaction under way."""
         inserted = list(rows)
         if inserted:
-            self._execute(_insert_event, inserted)
+            self._execute(insert_event, inserted)
             self._entries_written += len(inserted)
             self._tail = self._connection.last_rowid()
 
@@ -102,11 +112,11 @@ class Writer:
         self.insert_entries(
             chain(
                 *(
-                    _event_rows(number, write.entries)
+                    event_rows(number, write.entries)
                     for write, number in zip(admits, numbers, strict=True)
                     if isinstance(write, Admit)
                 ),
-                *(_event_rows(append.run, append.entries) for append in appends),
+                *(event_rows(append.run, append.entries) for append in appends),
             )
         )
         for write, number in zip(admits, numbers, strict=True):
@@ -142,8 +152,8 @@ class Writer:
         if not writes:
             return []
         until = self._clock.boot()
-        rows = [_run_row(write, until) for write in writes]
-        self._execute(_insert_run, rows)
+        rows = [run_row(write, until) for write in writes]
+        self._execute(insert_run, rows)
         last = self._connection.last_rowid()
         return [RunNumber(last - len(rows) + 1 + at) for at in range(len(rows))]
 
@@ -156,11 +166,11 @@ class Writer:
         said: list[Row] = []
         moved: list[Row] = []
         for append in appends:
-            if _only_says(append):
-                said.append(_said_row(append))
+            if only_says(append):
+                said.append(said_row(append))
             else:
-                moved.append(_moved_row(append, now, boot))
-        changed = self._execute(_say_in_run, said) + self._execute(_move_run, moved)
+                moved.append(moved_row(append, now, boot))
+        changed = self._execute(say_in_run, said) + self._execute(move_run, moved)
         if changed != len(appends):
             raise NotAllWritten
 
@@ -186,7 +196,7 @@ class Writer:
         # In few sizes, so that the statements stay prepared.
         at = changed = 0
         while at < len(rows):
-            size = next(size for size in _SIZES if size <= len(rows) - at)
+            size = next(size for size in SIZES if size <= len(rows) - at)
             part = rows[at : at + size]
             self._connection.execute(statement(size), tuple(chain.from_iterable(part)))
             at += size
@@ -225,7 +235,7 @@ class Writer:
             return SessionBusy()
         (number,) = self._insert_runs([write])
         if isinstance(write, Admit):
-            self.insert_entries(_event_rows(number, write.entries))
+            self.insert_entries(event_rows(number, write.entries))
         self._insert_belongings(write, number)
         return Admitted(number)
 
@@ -259,7 +269,7 @@ class Writer:
             for number, entry in enumerate(append.entries, last + 1)
         ]
         self._update_runs([msgspec.structs.replace(append, entries=entries)])
-        self.insert_entries(_event_rows(append.run, entries))
+        self.insert_entries(event_rows(append.run, entries))
         self._insert_objects(append.run, append.objects)
         return Appended(last + 1)
 
@@ -275,151 +285,3 @@ class Writer:
             (append.run, first.number, append.attempt),
         )
         return cast(int, row[0]) if row and row[1] == first.data else None
-
-
-# --- statements ---------------------------------------------------------------------------------
-
-_SIZES = (512, 256, 128, 64, 48, 32, 24, *range(16, 0, -1))
-
-_RUN_FIELDS = (
-    "id, tenant, caller, agent, session, priority, status, durable, last, attempt, holder, "
-    "lease_until, reason, metadata, created, started, finished, expiry_seconds, expires, "
-    "deadline, in_turn, log"
-)
-_RUN_WIDTH = _RUN_FIELDS.count(",") + 1
-_EVENT_WIDTH = 6
-_SAID_WIDTH = 4
-_MOVED_WIDTH = 14
-
-
-def _run_row(write: Admit | Keep, boot: int) -> Row:
-    run = write.run
-    lease = boot + int(write.lease_seconds * 1000) if isinstance(write, Admit) else None
-    return (
-        run.id,
-        run.tenant,
-        run.caller,
-        run.agent,
-        run.session,
-        run.priority,
-        run.status,
-        run.durable,
-        run.last,
-        run.attempt,
-        run.holder,
-        lease,
-        run.reason,
-        metadata_column(run),
-        run.created,
-        run.started,
-        run.finished,
-        run.expiry_seconds,
-        run.expires,
-        run.deadline,
-        run.in_turn,
-        write.log if isinstance(write, Keep) else None,
-    )
-
-
-def _event_rows(run: RunNumber, entries: Sequence[Entry]) -> Iterator[Row]:
-    for entry in entries:
-        yield (run, entry.number, entry.attempt, entry.type, entry.time, entry.data)
-
-
-def _only_says(append: Append) -> bool:
-    """Whether nothing of the run changes but its last number: so it is with nearly all."""
-    return (
-        append.move == SAID_WHILE_RUNNING
-        and append.attempt != CONTROL
-        and not append.only_if_lost
-        and append.only_if_held_by is None
-    )
-
-
-def _said_row(append: Append) -> Row:
-    entries = append.entries
-    return (append.run, append.attempt, entries[0].number - 1, entries[-1].number)
-
-
-def _moved_row(append: Append, now: int, boot: str) -> Row:
-    last = append.entries[-1]
-    move = append.move
-    return (
-        append.run,
-        append.attempt,
-        append.entries[0].number - 1,
-        last.number,
-        ",".join(allowed(append)),
-        move.leads_to,
-        move.wakes,
-        append.wake if move.leads_to == "waiting" else None,
-        append.reason,
-        last.time if move.leads_to in FINISHED else None,
-        append.only_if_held_by,
-        append.only_if_lost,
-        now,
-        boot,
-    )
-
-
-def _values(rows: int, width: int) -> str:
-    row = "(" + ",".join("?" * width) + ")"
-    return ",".join([row] * rows)
-
-
-@lru_cache
-def _insert_run(rows: int) -> str:
-    return f"INSERT INTO run ({_RUN_FIELDS}) VALUES {_values(rows, _RUN_WIDTH)}"
-
-
-@lru_cache
-def _insert_event(rows: int) -> str:
-    return (
-        "INSERT INTO event (run, seq, attempt, type, ts, data) "
-        f"VALUES {_values(rows, _EVENT_WIDTH)}"
-    )
-
-
-@lru_cache
-def _say_in_run(rows: int) -> str:
-    # No index names what it sets, so that a run's row is all there is to write.
-    return f"""
-WITH append (run, attempt, before, last) AS (VALUES {_values(rows, _SAID_WIDTH)})
-UPDATE run
-   SET last = append.last
-  FROM append
- WHERE run.number = append.run
-   AND run.last = append.before
-   AND run.attempt = append.attempt
-   AND run.status = 'running'
-"""
-
-
-@lru_cache
-def _move_run(rows: int) -> str:
-    # `instr`: the states an entry may stand in are few words, none within another.
-    # Whatever names a new state ends a lease.
-    return f"""
-WITH append (run, attempt, before, last, allowed, status, wakes, wake, reason, finished, held_by,
-             if_lost, now, boot)
-  AS (VALUES {_values(rows, _MOVED_WIDTH)})
-UPDATE run
-   SET last = append.last,
-       status = coalesce(append.status, iif(append.wakes AND run.status = 'waiting',
-                                            'submitted', run.status)),
-       reason = coalesce(append.reason, run.reason),
-       finished = append.finished,
-       expires = append.finished + run.expiry_seconds * 1000,
-       holder = iif(append.status IS NULL, run.holder, NULL),
-       lease_until = iif(append.status IS NULL, run.lease_until, NULL),
-       wake = iif(append.status IS NULL AND NOT append.wakes, run.wake, append.wake)
-  FROM append
- WHERE run.number = append.run
-   AND run.last = append.before
-   AND (append.attempt = {CONTROL} OR run.attempt = append.attempt)
-   AND instr(append.allowed, run.status)
-   AND (append.held_by IS NULL OR run.holder = append.held_by)
-   AND (NOT append.if_lost OR run.status = 'running' AND (
-        run.lease_until < append.now
-        OR substr(run.holder, 1, length(append.boot)) <> append.boot))
-"""
