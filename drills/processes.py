@@ -72,7 +72,7 @@ async def gone(processes: Sequence[Process], seconds: float) -> list[Process]:
 async def buried(process: Process, seconds: float) -> None:
     """Wait until a process has left nothing, not even its number, but not longer."""
     give_up = time.monotonic() + seconds
-    while process.send(_NOTHING) and time.monotonic() < give_up:
+    while process.send(_NOTHING) and time.monotonic() < give_up:  # noqa: ASYNC110 -- not our process
         await asyncio.sleep(_LOOK_SECONDS)
 
 

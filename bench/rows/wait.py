@@ -135,7 +135,8 @@ def _row(
         name=name,
         durability=durability,
         connections=_CONNECTIONS,
-        counted="CPU of the API process per request; lines about ended runs off if not said otherwise",
+        counted="CPU of the API process per request; lines about ended runs off if not said "
+        "otherwise",
         figure=cpu_figure(loads, "µs"),
         ratio=ratio,
         goal=goal,

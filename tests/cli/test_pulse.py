@@ -7,7 +7,7 @@ import pytest
 from forebay.cli.pulse import Pulse, Signs, signs_of
 from forebay.core.clock import Millis
 
-IDLE = Signs(is_stopped=False, cpu_seconds=1.0, resident_bytes=50 << 20)
+IDLE = Signs(is_stopped=False, is_runnable=False, cpu_seconds=1.0, resident_bytes=50 << 20)
 STOPPED = IDLE._replace(is_stopped=True)
 
 
@@ -34,6 +34,10 @@ def test_a_silent_child_that_does_nothing_is_given_up_after_the_bound() -> None:
 
 def test_a_silent_child_that_uses_cpu_is_busy() -> None:
     assert first_verdict(pulse(), IDLE, until=600, cpu_per_second=0.5) == 0
+
+
+def test_a_silent_child_that_would_use_cpu_but_gets_none_is_busy() -> None:
+    assert first_verdict(pulse(), IDLE._replace(is_runnable=True), until=600) == 0
 
 
 def test_what_a_waiting_process_uses_does_not_count() -> None:
@@ -102,6 +106,7 @@ def test_the_system_knows_us() -> None:
     before = signs_of(os.getpid())
     assert before is not None
     assert not before.is_stopped
+    assert before.is_runnable
     assert before.resident_bytes > 10 << 20
     while (now := signs_of(os.getpid())) and now.cpu_seconds <= before.cpu_seconds:
         pass

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from forebay import Context, agent
 from forebay.core.codec import Entry
 from forebay.core.errors import DatabaseUnavailable, DiskFull, ForebayError
-from forebay.core.events import OutputChunk, RunInterrupted
-from forebay.core.ids import parse_run_id
+from forebay.core.events import OutputChunk, RunInterrupted, RunRequeued
+from forebay.core.ids import as_uuid, parse_run_id
 from forebay.core.run import move_of
 from forebay.ports.store import CONTROL, Append, RunQuery
 from forebay.storage.memory import MemoryStorage
@@ -317,6 +317,41 @@ async def test_a_run_whose_admission_was_committed_unknown_to_us_ends_too():
         assert run.is_finished
         assert run.status == "interrupted"
         gated.gate.open()
+
+
+@FAULTS
+@pytest.mark.parametrize("mode", ["wait", "stream", "background"])
+async def test_a_run_with_a_key_goes_on_though_nobody_knew_that_it_was_admitted(
+    error: ForebayError, mode: str
+):
+    async with faulty(give) as (server, storage):
+        storage.faults.append(Fault(error, committed=True))
+        headers = {"idempotency-key": "k"}
+        body = {"input": "x", "mode": mode}
+        got = await server.client.post("/api/runs", body, headers=headers)
+        assert got.status in (503, 507)
+        await pass_time(server.clock, 2)
+        again = server.client.begin("POST", "/api/runs", body=body, headers=headers)
+        await pass_time(server.clock, 5)
+        await again.until_over()
+        (run,) = await all_runs(storage)
+        assert run.status == "success"
+        assert (await server.show(as_uuid(run.id)))["output"] == "x"
+
+
+async def test_an_attempt_does_not_mind_what_was_written_before_it_began():
+    gated = Gated()
+    async with faulty(gated.agent) as (server, storage):
+        run = (await server.run("x", mode="background")).json()["id"]
+        await gated.gate.reached()
+        await settle()
+        found = await storage.find(parse_run_id(run))
+        assert found is not None
+        await server.app.runs.controls.write(found, RunRequeued("lost", "taken for dead"))
+        gated.gate.open()
+        await pass_time(server.clock, 5)
+        shown = await server.show(run)
+        assert (shown["status"], shown["attempt"]) == ("success", 2)
 
 
 async def test_many_admissions_survive_an_outage_each_with_its_own_answer():

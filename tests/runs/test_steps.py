@@ -494,6 +494,47 @@ async def test_a_failed_step_inside_a_step_has_another_chance_with_it(memory: In
     assert len(log.finished()) == 3
 
 
+async def test_failed_steps_at_any_depth_have_another_chance(memory: InMemory) -> None:
+    tries: list[int] = []
+
+    def flaky() -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError
+        return "there"
+
+    @agent()
+    async def one(ctx: Context, text: str) -> str:
+        async def middle() -> str:
+            return await ctx.step("inner", flaky)
+
+        async def outer() -> str:
+            return await ctx.step("middle", middle)
+
+        return await ctx.step("outer", outer, retries=2, backoff_seconds=0)
+
+    log = await memory.attempt(one)
+    assert log.fold.output == "there"
+    assert len(log.of(StepStarted)) == 9
+
+
+async def test_two_who_ask_for_what_is_said_again_hear_it_once(memory: InMemory) -> None:
+    @agent()
+    async def one(ctx: Context, text: str) -> None:
+        async def inner() -> None:
+            ctx.emit(events.FileWritten("a", "x" * 300_000))
+            ctx.say("inner ")
+
+        async def outer() -> None:
+            await asyncio.gather(*(ctx.step("inner", inner, key="k") for _ in range(2)))
+
+        await ctx.step("outer", outer)
+
+    log = await memory.attempt(one)
+    resumed = await memory.attempt(one, log.cut(len(log.said) - 2))
+    assert resumed.unvoided() == log.unvoided()
+
+
 async def test_what_a_failed_try_inside_has_said_is_not_said_again(memory: InMemory) -> None:
     tries: Counter[str] = Counter()
 

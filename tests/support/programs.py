@@ -161,7 +161,7 @@ class _Attempt:
             if self._tries[key] <= step.fails:
                 raise _Flaky
             self._world.executed.append(key)
-            usage = {"input_tokens": len(step.body), "output_tokens": 1}
+            usage: Json = {"input_tokens": len(step.body), "output_tokens": 1}
             return {"text": f"({step.name})", "usage": usage}
 
         try:

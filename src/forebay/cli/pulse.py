@@ -22,6 +22,8 @@ class Signs(NamedTuple):
     """What the system says of a process."""
 
     is_stopped: bool
+    is_runnable: bool
+    """It would use CPU, if it got any."""
     cpu_seconds: float
     resident_bytes: int
 
@@ -59,7 +61,7 @@ class Pulse:
             return f"it used {taken} MiB of memory, and may use {limit}"
         if before is None or before < self._heard:
             return None  # what it has used since it fell silent is seen at the next look
-        if used > _BUSY * (now - before) / 1000:
+        if signs.is_runnable or used > _BUSY * (now - before) / 1000:
             self._alive = now
         if now - self._alive <= self._bound_seconds * 1000:
             return None
@@ -82,7 +84,7 @@ def _from_proc(pid: int) -> Signs | None:
         return None
     state, *fields = stat.rpartition(")")[2].split()
     cpu = (int(fields[10]) + int(fields[11])) / _TICKS
-    return Signs(state in "Tt", cpu, int(fields[20]) * _PAGE)
+    return Signs(state in "Tt", state == "R", cpu, int(fields[20]) * _PAGE)
 
 
 def _from_ps(pid: int) -> Signs | None:
@@ -98,4 +100,5 @@ def _from_ps(pid: int) -> Signs | None:
     seconds = 0.0
     for part in clock.replace("-", ":").split(":"):
         seconds = seconds * 60 + float(part)
-    return Signs(state.startswith("T"), seconds, int(kilobytes) * 1024)
+    stopped, runnable = state.startswith("T"), state.startswith("R")
+    return Signs(stopped, runnable, seconds, int(kilobytes) * 1024)

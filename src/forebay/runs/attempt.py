@@ -245,8 +245,8 @@ class Attempt:
     def hear(self, entries: Sequence[Entry]) -> None:
         own = self.order.run.attempt
         for entry in entries:
-            if entry.attempt == own:
-                continue
+            if entry.attempt == own or entry.number <= self.order.run.last:
+                continue  # what was said before we began may be heard late
             if isinstance(entry.event, CancelRequested):
                 self.interrupt(cancelled_by(entry.event))
             elif isinstance(entry.event, QuestionAnswered | QuestionExpired):

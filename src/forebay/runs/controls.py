@@ -26,6 +26,7 @@ from forebay.core.events import (
     QuestionAnswered,
     QuestionExpired,
     RunInterrupted,
+    RunRequeued,
 )
 from forebay.core.ids import RunId
 from forebay.core.json import Json
@@ -39,7 +40,9 @@ from .commit import NOT_WRITTEN, Committer
 from .follow import Follower
 from .reader import RunReader
 
-_NOT_BEGUN = RunInterrupted("not_begun", "the database went away while the run was admitted")
+_WHY_NOT_BEGUN = "the database went away while the run was admitted"
+_NOT_BEGUN = RunInterrupted("not_begun", _WHY_NOT_BEGUN)
+_TO_BE_BEGUN = RunRequeued("not_begun", _WHY_NOT_BEGUN)
 _GUARDED_TRIES = 5
 _EARLIER_RUNS = 1_000
 
@@ -62,12 +65,16 @@ class Controls:
         self._reader = reader
         self._live = live
         self._clock = clock
-        self.doubted: set[RunId] = set()
-        """Runs that may have been admitted, though their callers were told otherwise."""
+        self.doubted: dict[RunId, bool] = {}
+        """Runs that may have been admitted, though their callers were told otherwise; and whether
+        they go on all the same."""
 
-    def doubt(self, run: RunId) -> None:
-        """Nobody knows whether this run was admitted; its caller was told that it was not."""
-        self.doubted.add(run)
+    def doubt(self, run: RunId, *, goes_on: bool) -> None:
+        """Nobody knows whether this run was admitted; its caller was told that it was not.
+
+        One that has a key goes on: he sends his request again, and joins it.
+        """
+        self.doubted[run] = goes_on
 
     async def cancel(self, run: Run, by: str, reason: str = CANCELLED) -> None:
         """Ask a run to end. Raises RunFinished."""
@@ -153,14 +160,18 @@ class Controls:
         if attempt is not None:
             attempt.hear(entries)
 
-    async def end_doubted(self) -> None:
-        """End runs that turn out to be admitted, though their callers were told otherwise."""
-        for run_id in list(self.doubted):
+    async def settle_doubted(self) -> None:
+        """End runs that turn out to be admitted, though their callers were told otherwise, or let
+        somebody begin them."""
+        for run_id, goes_on in list(self.doubted.items()):
             run = await self._storage.find(run_id)
             if run is not None:
                 with suppress(Conflict, NotFound):
-                    await self.write(run, _NOT_BEGUN)
-            self.doubted.discard(run_id)
+                    if not goes_on:
+                        await self.write(run, _NOT_BEGUN)
+                    elif run.status == "running":
+                        await self.write(run, _TO_BE_BEGUN, only_if_last=True)
+            self.doubted.pop(run_id, None)
 
     async def delete(self, run: Run) -> None:
         """Forget a finished run. Raises RunUnfinished."""

@@ -130,6 +130,7 @@ class Journal:
         self.exceeded: BudgetExceeded | None = None
         """Why the run fails, whatever its agent does from now on."""
         self._records: dict[str, StepRecord] = {}
+        self._forgotten: dict[str, str | None] = {}
         self._values: dict[str, Json] = {}
         self._questions: dict[str, QuestionAsked] = {}
         self._answers: dict[str, Answer] = {}
@@ -167,8 +168,10 @@ class Journal:
     def forget(self, step: str) -> None:
         """Nobody will ask for this step again, nor for what is inside it."""
         record = self._records.pop(step, None)
-        for inner in record.inner if record else ():
-            self.forget(inner.step)
+        if record is not None:
+            self._forgotten[step] = record.within  # it may still be said again what was said there
+            for inner in record.inner:
+                self.forget(inner.step)
 
     def _add_emission(self, kind: str, number: int, data: bytes) -> None:
         where = _where(data) if b'"within":' in data or kind == _MODEL_FINISHED else None
@@ -191,11 +194,13 @@ class Journal:
     def _around(self, within: str | None) -> Iterator[StepRecord]:
         while within is not None:
             record = self._records.get(within)
-            if record is None:
-                within = scope_around(within)
-            else:
+            if record is not None:
                 yield record
                 within = record.within
+            elif within in self._forgotten:
+                within = self._forgotten[within]
+            else:
+                within = scope_around(within)
 
     def _apply(self, event: Event) -> None:
         match event:
@@ -221,7 +226,7 @@ class Journal:
     def _start(self, event: StepStarted) -> None:
         record = self._records.get(event.step)
         if record is not None:
-            record.tries = event.tries
+            record.tries, record.is_void = event.tries, False
             return
         record = self._records[event.step] = StepRecord(event)
         outer = next(self._around(event.within), None)
@@ -243,9 +248,13 @@ class Journal:
             self._settle(record)
             return
         record.failures += 1
-        for inner in record.inner:  # the next try may have more luck with them, too
-            if inner.failure is not None:
+        self._reopen(record)
+
+    def _reopen(self, record: StepRecord) -> None:
+        for inner in record.inner:
+            if inner.finished is None:  # the next try may have more luck with it, too
                 inner.failure, inner.failures = None, 0
+                self._reopen(inner)
 
     def _settle(self, record: StepRecord) -> None:
         is_inside = next(self._around(record.within), None) is not None

@@ -217,7 +217,7 @@ class Recovery:
 
     async def turn(self) -> int:
         """Renew and sweep, if that is ours; tells how many runs were moved."""
-        await self._runs.controls.end_doubted()
+        await self._runs.controls.settle_doubted()
         if self._sweeper is None:
             return 0
         holders = [self._runs.place.holder] if self._runs.holds_leases else []

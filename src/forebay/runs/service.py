@@ -193,7 +193,7 @@ class Runs:
             try:
                 joined = await self._admit(attempt, recorder, admit, folded=start.folded)
             except NOT_WRITTEN:
-                self.controls.doubt(run.id)  # it may have been committed all the same
+                self._doubt(run, start)
                 raise
             finally:
                 del self._admitting[run.id]
@@ -219,7 +219,8 @@ class Runs:
         try:
             outcome = await self.committer.write(admit)
         except NOT_WRITTEN:
-            self.controls.doubt(run.id)  # it may have been committed all the same
+            if start.key is None:  # else he sends it again, and joins it: it stays queued
+                self._doubt(run, start)
             raise
         if isinstance(outcome, Joined):
             return outcome.run
@@ -228,6 +229,10 @@ class Runs:
         if start.minds_its_session and start.session_policy == "interrupt":
             await self.controls.replace_earlier(run)
         return run
+
+    def _doubt(self, run: Run, start: Start) -> None:
+        # It may have been committed all the same.
+        self.controls.doubt(run.id, goes_on=start.key is not None and self._resumes)
 
     def go_on(self, run: Run, number: RunNumber, order: Order, past: Past) -> None:
         """Execute the next attempt at a run that this process holds."""

@@ -149,15 +149,19 @@ class Steps:
         return None
 
     async def _say_again(self, scope: Scope, known: StepRecord) -> None:
-        for count, event in enumerate(known.emissions(), 1):
-            stored: ObjectRef | None = getattr(event, "stored", None)
-            if stored is not None:
-                data = await self._attempt.read_object(stored.object)
-                event = restore(event, Object(stored.object, data))
-            record(self._attempt, scope, event)
-            if count % _TURN_EVERY == 0:
-                await self._attempt.make_room()
-        known.is_void = False
+        known.is_void = False  # now: somebody else may ask for it meanwhile
+        try:
+            for count, event in enumerate(known.emissions(), 1):
+                stored: ObjectRef | None = getattr(event, "stored", None)
+                if stored is not None:
+                    data = await self._attempt.read_object(stored.object)
+                    event = restore(event, Object(stored.object, data))
+                record(self._attempt, scope, event)
+                if count % _TURN_EVERY == 0:
+                    await self._attempt.make_room()
+        except BaseException:
+            known.is_void = True
+            raise
 
     async def _result(self, finished: bytes) -> bytes:
         event = cast(StepFinished, decode_event(finished))
