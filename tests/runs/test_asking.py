@@ -67,7 +67,7 @@ async def test_a_prompt_is_made_of_what_is_given(memory: InMemory) -> None:
         await ctx.ask(
             "Go?",
             kind="binary_choice",
-            options=["yes", Option("n", "No", "no")],
+            options=["yes", {"id": "n", "label": "No", "value": "no"}],
             timeout_seconds=2.5,
             default="n",
         )
@@ -87,6 +87,16 @@ async def test_a_prompt_is_made_of_what_is_given(memory: InMemory) -> None:
     ]
     now = memory.clock.now()
     assert [asked.due for asked in asked_in(log)] == [None, now + 2500, None]
+
+
+async def test_an_option_that_is_none_is_refused(memory: InMemory) -> None:
+    @agent()
+    async def one(ctx: Context, text: str) -> None:
+        with pytest.raises(InvalidPrompt, match="label"):
+            await ctx.ask("Go?", kind="radio", options=[{"id": "n"}])
+
+    log = await memory.attempt(one)
+    assert asked_in(log) == []
 
 
 async def test_when_nobody_answers_the_default_counts_or_it_fails(memory: InMemory) -> None:

@@ -1,11 +1,13 @@
 """Asking people: a question is recorded once, and its answer counts in every attempt."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+
+import msgspec
 
 from forebay.core.clock import Clock, Millis
 from forebay.core.codec import encode_json
-from forebay.core.errors import QuestionTimedOut, RunFinished
+from forebay.core.errors import InvalidPrompt, QuestionTimedOut, RunFinished
 from forebay.core.events import Option, Prompt, QuestionAnswered, QuestionAsked
 from forebay.core.json import Json
 from forebay.core.prompts import check_answer, check_prompt
@@ -70,21 +72,33 @@ def prompt_of(  # noqa: PLR0913 -- the fields of a prompt
     prompt: str | Prompt,
     *,
     kind: str,
-    options: Sequence[str | Option],
+    options: Sequence[str | Option | Mapping[str, str]],
     timeout_seconds: float | None,
     default: Json,
     placeholder: str | None,
     required: bool,
 ) -> Prompt:
-    """A prompt of what `ctx.ask` is called with. A text as an option is all there is of it."""
+    """A prompt of what `ctx.ask` is called with. Raises InvalidPrompt.
+
+    A text as an option is all there is of it.
+    """
     if isinstance(prompt, Prompt):
         return prompt
     return Prompt(
         prompt,
         kind,
-        tuple(Option(each, each, each) if isinstance(each, str) else each for each in options),
+        tuple(_option(each) for each in options),
         placeholder,
         required,
         timeout_seconds,
         default,
     )
+
+
+def _option(given: str | Option | Mapping[str, str]) -> Option:
+    if isinstance(given, str):
+        return Option(given, given, given)
+    try:
+        return msgspec.convert(given, Option)
+    except msgspec.ValidationError as error:
+        raise InvalidPrompt(f"An option has an id, a label and a value: {error}.") from error
