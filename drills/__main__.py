@@ -18,7 +18,7 @@ from .databases import Database, postgres, sqlite
 from .faults import KINDS
 from .report import Told, table, tracebacks, violation_line
 from .rounds import Round, Size, play, references
-from .stage import NotStarted, Stage, stage
+from .stage import LEASE_SECONDS, NotStarted, Stage, stage
 from .wire import Wrong
 
 _DATABASES: dict[str, Callable[[Path], AbstractAsyncContextManager[Database]]] = {
@@ -39,6 +39,7 @@ class Drills:
     databases: Sequence[str]
     api_processes: Sequence[int]
     clients: int
+    hold_seconds: float
     seconds: float
     """On each database; after that no fault comes any more."""
     folder: Path
@@ -49,7 +50,7 @@ class Drills:
         share = self.faults // len(self.api_processes)
         return (
             f"python -m drills --seed {self.seed} --db {database} --workers {api_processes} "
-            f"--faults {share} --clients {self.clients}"
+            f"--faults {share} --clients {self.clients} --hold {self.hold_seconds:g}"
         )
 
 
@@ -81,6 +82,12 @@ def _read(arguments: Sequence[str] | None, folder: Path) -> Drills:
     )
     parser.add_argument("--clients", type=int, default=50, help="at the same time; default: 50")
     parser.add_argument("--minutes", type=float, default=15, help="on each database; default: 15")
+    parser.add_argument(
+        "--hold",
+        type=float,
+        default=LEASE_SECONDS + 1,
+        help="seconds for which a step keeps the interpreter lock; default: longer than a lease",
+    )
     parser.add_argument("--keep", action="store_true", help="keep the logs of all processes")
     asked = parser.parse_args(arguments)
     return Drills(
@@ -89,6 +96,7 @@ def _read(arguments: Sequence[str] | None, folder: Path) -> Drills:
         list(_DATABASES) if asked.db == "both" else [asked.db],
         asked.workers or [1, 4],
         asked.clients,
+        asked.hold,
         asked.minutes * 60,
         folder,
         asked.keep,
@@ -101,7 +109,7 @@ async def _until_signal(drills: Coroutine[None, None, int]) -> int:
     try:
         return await task
     except asyncio.CancelledError:
-        return 143
+        return 130
 
 
 async def _hold(drills: Drills) -> int:
@@ -139,16 +147,20 @@ async def _set(database: str, api_processes: int, folder: Path) -> AsyncGenerato
 async def _rounds(on_stage: Stage, drills: Drills, faults: int, until: float) -> list[Round]:
     name = f"{on_stage.database.name}, {on_stage.api_processes} API"
     seed = f"{drills.seed}/{on_stage.database.name}/{on_stage.api_processes}"
-    expected = await references(on_stage, seed)
+    expected = await references(on_stage, _size(drills, 0, until), seed)
     told: list[Round] = []
     while faults > 0 and time.monotonic() < until:
         number = len(told) + 1
-        size = Size(drills.clients, min(faults, _ROUND_FAULTS), until)
+        size = _size(drills, min(faults, _ROUND_FAULTS), until)
         played = await play(on_stage, f"{name}, round {number}", size, f"{seed}/{number}", expected)
         told.append(played)
         faults -= size.faults
         _tell(played, drills, on_stage)
     return told
+
+
+def _size(drills: Drills, faults: int, until: float) -> Size:
+    return Size(drills.clients, faults, drills.hold_seconds, until)
 
 
 def _folder(path: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from forebay.core.holders import home
 
-from .plans import HOLDING
+from .plans import is_holding
 from .processes import Process, gone
 from .stage import LEASE_SECONDS, SILENT_SECONDS, Stage
 from .stories import Hit, Story
@@ -358,7 +358,9 @@ class _Coming:
 def _is_under_way(story: Story) -> bool:
     # A run that waits says nothing, and one that holds the lock says nothing for long.
     return (
-        story.run is not None and story.status in ("submitted", "running") and story.plan != HOLDING
+        story.run is not None
+        and story.status in ("submitted", "running")
+        and not is_holding(story.plan)
     )
 
 

@@ -6,11 +6,18 @@ from forebay.core.json import Json
 
 from .stories import Plan
 
-LOCK_HELD_SECONDS = 10.0
-"""How long one step keeps the interpreter lock: longer than a lease, and than a silent child may
-be silent."""
+_HOLDING = "holding"
 
-HOLDING = Plan("holding", {"seconds": LOCK_HELD_SECONDS}, 0, LOCK_HELD_SECONDS + 2)
+
+def holding(seconds: float) -> Plan:
+    """One step keeps the interpreter lock for so long. It is asked for once in a round."""
+    return Plan(_HOLDING, {"seconds": seconds}, 0, seconds + 2)
+
+
+def is_holding(plan: Plan) -> bool:
+    """Whether this keeps the interpreter lock."""
+    return plan.agent == _HOLDING
+
 
 PLANS: Sequence[Plan] = (
     Plan("interview", {"name": "Ada"}, 5, 3.0),

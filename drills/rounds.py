@@ -13,9 +13,9 @@ from .clients import Client, Scene
 from .effects import Effect, happened
 from .faults import Fault, Injector
 from .logs import Outcome, outcome_of
-from .plans import HOLDING, PLANS
+from .plans import PLANS, holding, is_holding
 from .stage import Stage
-from .stories import Entry, Plan, Story, entry_of
+from .stories import Entry, Story, entry_of
 from .wire import Asked, Lost, Object, Wrong, answered, ask
 
 BOUND_SECONDS = 15.0
@@ -61,18 +61,31 @@ class Round:
     violations: list[Violation] = field(default_factory=list[Violation])
 
 
-async def references(stage: Stage, seed: str) -> Mapping[str, Outcome]:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much happens in a round."""
+
+    clients: int
+    faults: int
+    hold_seconds: float
+    """How long one step of one run keeps the interpreter lock."""
+    until: float
+    """After this moment no fault comes any more."""
+
+
+async def references(stage: Stage, size: Size, seed: str) -> Mapping[str, Outcome]:
     """What every plan comes to when nobody disturbs it. Raises Wrong."""
     scene = Scene(stage.network.port, str(stage.effects), PLANS, asyncio.Event())
-    plans = [HOLDING, *(plan for plan in PLANS if plan.cancels_after is None)]
+    plans = [holding(size.hold_seconds), *(plan for plan in PLANS if plan.cancels_after is None)]
     clients = [Client(scene, f"{seed}/reference/{plan.name}", seed) for plan in plans]
-    async with asyncio.timeout(_REFERENCE_SECONDS):
-        told = await asyncio.gather(
-            *(
-                client.tell(plan, mode="background")
-                for client, plan in zip(clients, plans, strict=True)
-            )
-        )
+    telling = (
+        client.tell(plan, mode="background") for client, plan in zip(clients, plans, strict=True)
+    )
+    try:
+        async with asyncio.timeout(_REFERENCE_SECONDS):
+            told = await asyncio.gather(*telling)
+    except TimeoutError as error:
+        raise Wrong(f"undisturbed runs did not end within {_REFERENCE_SECONDS:g} s") from error
     effects = happened(stage.effects)
     stage.effects.unlink(missing_ok=True)
     found: dict[str, Outcome] = {}
@@ -87,21 +100,11 @@ async def references(stage: Stage, seed: str) -> Mapping[str, Outcome]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much happens in a round."""
-
-    clients: int
-    faults: int
-    until: float
-    """After this moment no fault comes any more."""
-
-
 async def play(
     stage: Stage, name: str, size: Size, seed: str, expected: Mapping[str, Outcome]
 ) -> Round:
     """One round."""
-    calm = asyncio.Event()
+    calm, hold = asyncio.Event(), holding(size.hold_seconds)
     scene = Scene(stage.network.port, str(stage.effects), PLANS, calm)
     clients = [
         Client(scene, f"{seed}/{number}", f"{seed}/{number}") for number in range(size.clients)
@@ -118,13 +121,13 @@ async def play(
     tasks: list[asyncio.Task[object]] = [
         asyncio.create_task(client.play()) for client in clients[:-1]
     ]
-    tasks.append(asyncio.create_task(holder.tell(HOLDING)))
+    tasks.append(asyncio.create_task(holder.tell(hold)))
     try:
         await _until_busy(stories, size.clients)
         await injector.inject(size.faults, pause_seconds=_PAUSE_SECONDS, until=size.until)
         calm.set()
         told.calm = time.monotonic()
-        longest = BOUND_SECONDS + 2 * HOLDING.seconds
+        longest = BOUND_SECONDS + 2 * hold.seconds
         await asyncio.wait(tasks, timeout=longest)
     finally:
         for task in tasks:
@@ -153,9 +156,7 @@ async def _judge(stage: Stage, told: Round, expected: Mapping[str, Outcome]) -> 
         Violation(f"{each} ({count} times)") for each, count in stage.complaints.items()
     ]
     stage.complaints.clear()
-    extra = (
-        HOLDING.seconds if any(_is_late(each, told.calm, HOLDING) for each in told.stories) else 0
-    )
+    extra = max((each.plan.seconds for each in told.stories if _holds(each, told.calm)), default=0)
     effects = happened(stage.effects)
     told.executed = executions(effects)
     gate = asyncio.Semaphore(_READERS)
@@ -187,8 +188,9 @@ def _losses(log: Sequence[Entry]) -> list[str]:
     return [str(entry.said.get("message")) for entry in log if entry.type == "run.requeued"]
 
 
-def _is_late(story: Story, calm: float, plan: Plan) -> bool:
-    return story.plan == plan and (story.ended is None or story.ended > calm)
+def _holds(story: Story, calm: float) -> bool:
+    """Whether a run kept the lock after the last fault, and others from going on."""
+    return is_holding(story.plan) and (story.ended is None or story.ended > calm)
 
 
 def _unfinished(story: Story, limit: float) -> str:

@@ -140,13 +140,10 @@ class Command:
 
     async def close(self) -> None:
         """Leave nothing behind."""
-        if self._process is not None:
-            for process in [Process(self._process.pid, 0, ""), *self.everybody()]:
-                process.send(signal.SIGCONT)
-            await self.kill()
         if self._mourning is not None:
             self._mourning.cancel()
             await asyncio.gather(self._mourning, return_exceptions=True)
+        await self.kill()
 
     async def _mourn(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()

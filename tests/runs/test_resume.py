@@ -40,13 +40,13 @@ class Counted:
 @agent("asking")
 async def asking(ctx: Context, text: str) -> AsyncGenerator[str]:
     yield f"{text}? "
-    yield await ctx.ask("your name", timeout_seconds=60)
+    yield str(await ctx.ask("your name", timeout_seconds=60))
 
 
 @agent("choosing")
 async def choosing(ctx: Context, text: str) -> str:
     del text
-    return await ctx.ask("go on", timeout_seconds=60, default="later")
+    return str(await ctx.ask("go on", timeout_seconds=60, default="later"))
 
 
 def types(entries: list[dict[str, object]]) -> list[object]:

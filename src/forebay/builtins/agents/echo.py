@@ -41,7 +41,8 @@ def make_echo(clock: Clock) -> FunctionAgent:
         if script.sleep:
             await clock.sleep(script.sleep / 1000)
         chunks = iter(script.chunks())
-        await _say_in_steps(ctx, clock, script, chunks)
+        if "steps" in script.numbers:
+            await _say_in_steps(ctx, clock, script, chunks)
         for chunk in chunks:
             if script.delay:
                 await clock.sleep(script.delay / 1000)
