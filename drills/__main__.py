@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotStarted, Wrong) as error:
         print(f"the drills could not be held: {error}")
         code = 1
-    if code == 0 and not drills.keeps:
+    if code != 1 and not drills.keeps:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         print(f"the logs of all processes are in {folder}")

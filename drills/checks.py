@@ -98,7 +98,7 @@ def _steps(log: Sequence[Entry], effects: Sequence[Effect]) -> Iterator[str]:
         if entry.type == "step.started":
             begun[entry.attempt, name] += 1
         else:
-            finished[name] = entry
+            finished.setdefault(name, entry)
     yield from _executions(Counter((each.attempt, each.name) for each in effects), begun, finished)
     yield from _keys(effects)
 

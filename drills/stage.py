@@ -12,9 +12,10 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import sample
 from typing import Literal, TypeAlias
 
 from .databases import Database
@@ -30,6 +31,7 @@ SILENT_SECONDS = 3.0
 """After how long a supervisor kills a child that is stopped. The least that may be set."""
 
 _ROOT = Path(__file__).resolve().parent.parent
+_PORTS = range(20_000, 32_000)
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
@@ -262,6 +264,10 @@ async def _until_ready(server: Command, port: int) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    # Not one that the system hands out to whoever connects somewhere: while the server is down,
+    # somebody would get it.
+    for port in sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise NotStarted("no port is free")
