@@ -301,7 +301,160 @@ class BudgetExceeded(ForebayError):
     def __init__(self, message: str | None = None, *, reason: str = "step_budget") -> None:
         super().__init__(message)
         self.reason = reason
-        """The reason of the run's end: `step_budget` or `token_budget`."""
+        """The reason of the run's end: `step_budget`, `token_budget` or `cost_budget`."""
+
+
+# --- models -------------------------------------------------------------------------------------
+
+
+class ModelError(ForebayError):
+    """A model could not answer."""
+
+    code = "model_error"
+
+
+class ModelNotFound(ModelError):
+    """No model has this name."""
+
+    code = "model_not_found"
+
+
+class ModelNotGranted(ModelError):
+    """This run may not use this model."""
+
+    code = "model_not_granted"
+
+
+class ModelUnreachable(ModelError):
+    """The provider of the model cannot be reached, or does not work."""
+
+    code = "model_unreachable"
+
+
+class ModelCutOff(ModelUnreachable):
+    """The provider of the model stopped in the middle of its reply."""
+
+    code = "model_cut_off"
+
+
+class KeyRefused(ModelError):
+    """The provider of the model refuses the key."""
+
+    code = "key_refused"
+
+
+class ModelUnknown(ModelError):
+    """The provider has no such model."""
+
+    code = "model_unknown"
+
+
+class RateLimited(ModelError):
+    """The provider of the model takes no more calls for now."""
+
+    code = "rate_limited"
+
+
+class ContextTooLong(ModelError):
+    """The conversation is longer than the model can take."""
+
+    code = "context_too_long"
+
+
+class ContentFiltered(ModelError):
+    """The provider of the model refuses the content."""
+
+    code = "content_filtered"
+
+
+class ModelRefused(ModelError):
+    """The provider of the model does not take this request."""
+
+    code = "model_refused"
+
+
+class MalformedReply(ModelError):
+    """The model's reply cannot be read."""
+
+    code = "malformed_reply"
+
+
+# --- tools --------------------------------------------------------------------------------------
+
+
+class ToolError(ForebayError):
+    """A tool could not do what it was asked for."""
+
+    code = "tool_error"
+
+
+class ToolNotFound(ToolError):
+    """No tool has this name."""
+
+    code = "tool_not_found"
+
+
+class ToolNotGranted(ToolError):
+    """This run may not use this tool."""
+
+    code = "tool_not_granted"
+
+
+class ToolRefused(ToolError):
+    """The person who was asked does not want this tool to be called."""
+
+    code = "tool_refused"
+
+
+class InvalidArguments(ToolError):
+    """The tool does not take these arguments."""
+
+    code = "invalid_arguments"
+
+
+class ToolUnavailable(ToolError):
+    """What the tool needs cannot be reached."""
+
+    code = "tool_unavailable"
+
+
+# --- the network --------------------------------------------------------------------------------
+
+
+class HttpError(ForebayError):
+    """An outbound call has failed."""
+
+    code = "http_error"
+
+
+class Unreachable(HttpError):
+    """The other side cannot be reached."""
+
+    code = "unreachable"
+
+
+class TookTooLong(Unreachable):
+    """The other side did not answer in time."""
+
+    code = "took_too_long"
+
+
+class AddressRefused(HttpError):
+    """This address may not be called from here."""
+
+    code = "address_refused"
+
+
+class Offline(AddressRefused):
+    """The runtime profile is offline: only addresses of this machine or network may be called."""
+
+    code = "offline"
+
+
+class AnswerTooLarge(HttpError):
+    """The answer is larger than was asked for."""
+
+    code = "answer_too_large"
 
 
 # --- the server ---------------------------------------------------------------------------------
@@ -368,3 +521,9 @@ class AgentLoadError(StartError):
     """The agents could not be loaded."""
 
     code = "agent_load_error"
+
+
+class WorkflowError(StartError):
+    """The workflow file cannot be used."""
+
+    code = "workflow_error"

@@ -34,6 +34,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
 
     input_tokens: int = 0
     output_tokens: int = 0
+    estimated: bool = False
+    """Whether we have counted ourselves, because the provider did not tell."""
 
 
 # --- the life of a run --------------------------------------------------------------------------
@@ -247,6 +249,7 @@ class ModelStarted(Emission, frozen=True, tag="model.started"):
     call: str
     model: str
     message_count: int | None = None
+    provider: str = ""
 
 
 class ModelChunk(Emission, frozen=True, tag="model.chunk"):
@@ -263,6 +266,8 @@ class ModelFinished(Emission, frozen=True, tag="model.finished"):
     usage: Usage | None = None
     thinking: str | None = None
     error: str | None = None
+    finish: str | None = None
+    cost_usd: float | None = None
 
 
 class ToolStarted(Emission, frozen=True, tag="tool.started"):

@@ -14,6 +14,8 @@ class Grant(msgspec.Struct, frozen=True, omit_defaults=True):
     """How many steps the run may begin, over all of its attempts."""
     max_tokens: int | None = None
     """How many tokens its models may consume, over all of its attempts."""
+    max_cost_usd: float | None = None
+    """How much the calls of its models may cost, over all of its attempts."""
 
 
 UNLIMITED = Grant()

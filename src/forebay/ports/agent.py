@@ -3,18 +3,24 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar, overload
 from uuid import UUID
 
 from forebay.core.caller import Caller
 from forebay.core.events import AgentEvent, Option, Prompt
 from forebay.core.grant import Grant
 from forebay.core.json import Json
+from forebay.core.messages import ChatMessage, Reply, ToolSpec
 
 from .steps import AsyncSteps, BlockingSteps
 
 Style: TypeAlias = Literal["async generator", "async function", "generator", "function"]
 """How an agent's body is called. The last two block, and run in a thread."""
+
+Messages: TypeAlias = str | Sequence[ChatMessage | Mapping[str, object]]
+"""What a model is told: a text, or messages; a mapping is one as OpenAI writes it."""
+
+_T = TypeVar("_T")
 
 
 class _Inside(Protocol):
@@ -135,6 +141,63 @@ class Context(_Inside, Protocol):
         """
         ...
 
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        returns: type[_T],
+        model: str | None = None,
+        say: bool = False,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        key: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> _T: ...
+
+    @overload
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        returns: None = None,
+        model: str | None = None,
+        say: bool = False,
+        tools: Sequence[str | ToolSpec] = (),
+        tool_choice: str | None = None,
+        schema: Json = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        key: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Reply:
+        """Ask a configured model, as a step: its reply, or with `returns` that type read from it.
+
+        Its text is shown as it comes; with `say` it is the answer's. `model`: its name, or the
+        default one. `tools`: names of tools or groups it may ask for, or what it is told of one.
+        When it cannot answer its fallbacks are asked. Raises ModelError (the kind tells what went
+        wrong; MalformedReply: its text is not of the type).
+        """
+        ...
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str | None = None, key: str | None = None
+    ) -> list[list[float]]:
+        """The vectors of these texts, as a step. Raises ModelError."""
+        ...
+
+    async def use(
+        self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None
+    ) -> Json:
+        """Call a configured tool, as a step: what it returns.
+
+        If it needs approval, a person is asked first. Raises ToolError, also ToolRefused and
+        InvalidArguments, and StepFailed for whatever else the tool raised.
+        """
+        ...
+
 
 class BlockingContext(_Inside, Protocol):
     """One run, seen from inside by an agent in a thread."""
@@ -166,6 +229,53 @@ class BlockingContext(_Inside, Protocol):
         required: bool = True,
     ) -> Json:
         """Ask a person, as `Context.ask` does."""
+        ...
+
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        returns: type[_T],
+        model: str | None = None,
+        say: bool = False,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        key: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> _T: ...
+
+    @overload
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        returns: None = None,
+        model: str | None = None,
+        say: bool = False,
+        tools: Sequence[str | ToolSpec] = (),
+        tool_choice: str | None = None,
+        schema: Json = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        key: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Reply:
+        """Ask a configured model, as `Context.chat` does."""
+        ...
+
+    def embed(
+        self, texts: Sequence[str], *, model: str | None = None, key: str | None = None
+    ) -> list[list[float]]:
+        """The vectors of these texts, as `Context.embed` does."""
+        ...
+
+    def use(
+        self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None
+    ) -> Json:
+        """Call a configured tool, as `Context.use` does."""
         ...
 
 
