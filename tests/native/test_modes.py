@@ -13,7 +13,7 @@ from tests.support.waiting import Gate, settle, until
 
 SHOWN = {
     "id", "agent", "status", "reason", "durable", "events", "attempt", "session", "metadata",
-    "created_at", "started_at", "finished_at", "expires_at", "output", "error", "usage",
+    "created_at", "started_at", "finished_at", "expires_at", "output", "error", "usage", "cost_usd",
     "questions", "position",
 }  # fmt: skip
 WORDS = ["run.submitted", "run.started", "output.chunk", "output.chunk", "run.succeeded"]

@@ -18,7 +18,6 @@ from forebay.core.events import (
     StepRestarted,
 )
 from forebay.core.json import Json
-from forebay.runs.execute import Execution
 from forebay.runs.recorder import LightRecorder
 from tests.support.attempts import InMemory, Log
 from tests.support.waiting import Gate, settle
@@ -155,7 +154,7 @@ async def test_an_answer_that_comes_before_the_agent_has_come_to_its_question_co
     attempt = memory.prepare(one, log.cut(log.events.index(asked) + 1))
     answered = QuestionAnswered(asked.question, "heard", "ada")
     attempt.hear([Entry(9, 0, Millis(0), event=answered)])
-    await Execution(memory.clock, memory.threads)(attempt)
+    await memory.execution(attempt)
     assert isinstance(attempt.recorder, LightRecorder)
     assert attempt.recorder.log[-1].event == OutputChunk("heard")
 
@@ -231,7 +230,7 @@ async def test_a_step_that_asks_two_people_is_in_flight_when_both_have_answered(
 
     attempt = memory.prepare(one)
     attempt.thinks = gate.passed
-    running = asyncio.create_task(Execution(memory.clock, memory.threads)(attempt))
+    running = asyncio.create_task(memory.execution(attempt))
     await gate.reached()
     await settle()
     assert attempt.steps_in_flight == 0
@@ -255,7 +254,7 @@ async def test_a_step_that_is_given_up_while_it_asks_is_counted_right(memory: In
 
     attempt = memory.prepare(one)
     attempt.thinks = gate.passed
-    ending = await Execution(memory.clock, memory.threads)(attempt)
+    ending = await memory.execution(attempt)
     await settle()
     assert isinstance(ending, RunFailed) and ending.error == "StepFailed"
     assert attempt.steps_in_flight == 0

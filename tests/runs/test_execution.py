@@ -184,7 +184,7 @@ async def test_an_agent_can_say_every_event_that_is_its_own(durable: bool, block
         got = await run(server, durable=durable)
         entries = await server.entries(got["id"])
     assert (got["status"], got["output"]) == ("success", "")
-    assert got["usage"] == {"input_tokens": 3, "output_tokens": 4}
+    assert got["usage"] == {"input_tokens": 3, "output_tokens": 4, "estimated": False}
     assert [entry["type"] for entry in entries[2:-1]] == [TYPES[type(event)] for event in SAYS]
     assert entries[3]["text"] == "thinking"
     assert entries[7]["todos"] == [{"content": "read", "status": "done"}]

@@ -28,7 +28,6 @@ from forebay.core.events import (
 )
 from forebay.core.grant import Grant
 from forebay.core.json import Json
-from forebay.runs.execute import Execution
 from forebay.runs.recorder import LightRecorder
 from forebay.testing.clock import ManualClock
 from tests.support.attempts import UUID, InMemory, Log
@@ -679,7 +678,7 @@ async def test_a_step_that_outlives_its_agent_is_not_recorded(memory: InMemory) 
         await gate.reached()
 
     attempt = memory.prepare(one)
-    await Execution(memory.clock, memory.threads)(attempt)
+    await memory.execution(attempt)
     attempt.is_closing = True
     gate.open()
     with pytest.raises(errors.RunFinished):
@@ -701,7 +700,7 @@ async def test_a_step_starts_when_it_is_committed_that_it_does(memory: InMemory)
     attempt = memory.prepare(one)
     gate = Gate()
     attempt.commit = gate.passed
-    running = asyncio.create_task(Execution(memory.clock, memory.threads)(attempt))
+    running = asyncio.create_task(memory.execution(attempt))
     await gate.reached()
     await settle()
     assert not begun
@@ -722,7 +721,7 @@ async def test_a_step_does_not_start_when_the_log_takes_nothing_more(memory: InM
 
     attempt = memory.prepare(one)
     attempt.commit = refuse
-    ending = await Execution(memory.clock, memory.threads)(attempt)
+    ending = await memory.execution(attempt)
     assert isinstance(ending, RunFailed) and ending.error == "StaleAttempt"
     assert not begun
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from forebay.authoring import FunctionAgent, agent_in
+from forebay.control.models import ModelCatalogue
+from forebay.control.tools import ToolCatalogue
 from forebay.core.caller import ANONYMOUS
 from forebay.core.clock import Clock, Millis
 from forebay.core.codec import Object, Said, encode_event
@@ -122,6 +124,13 @@ class InMemory:
     grant: Grant = UNLIMITED
     attempts: int = 0
     last: "_Attempt | None" = None
+    models: ModelCatalogue = field(default_factory=ModelCatalogue)
+    tools: ToolCatalogue = field(default_factory=ToolCatalogue)
+
+    @property
+    def execution(self) -> Execution:
+        """How agents are called here."""
+        return Execution(self.clock, self.threads, self.models, self.tools)
 
     async def attempt(self, agent: object, before: Log | None = None, value: object = "") -> Log:
         """Execute an agent, after what stands in this log; returns the log as it is then."""
@@ -130,7 +139,7 @@ class InMemory:
         assert isinstance(recorder, LightRecorder)
         attempt.task = asyncio.current_task()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            ending = await Execution(self.clock, self.threads)(attempt)
+            ending = await self.execution(attempt)
         attempt.is_closing = True
         recorder.record(ending)
         assert attempt.steps_in_flight == 0 or attempt.parting is not None

@@ -22,7 +22,7 @@ from forebay.runs.recover import Recovery, Sweeper
 from forebay.runs.service import Place, Runs
 from forebay.settings import Settings, log_form
 
-from .agents import load_agents
+from .catalogue import load_catalogue
 from .database import open_storage
 
 _AGENT_THREADS = 64
@@ -53,7 +53,8 @@ class Engine:
         log_to: TextIO | None = None,
     ) -> None:
         self.storage = storage or open_storage(settings, clock)
-        self.agents = load_agents(settings, clock)
+        self._catalogue = load_catalogue(settings, clock)
+        self.agents = self._catalogue.agents
         self.gate = Gate()
         self.fatal: StartError | MigrationNeeded | None = None
         self.settled = asyncio.Event()
@@ -64,7 +65,9 @@ class Engine:
         self.runs = Runs(
             self.storage,
             InlineExecutor(),
-            Execution(clock, self._threads, settings.dev),
+            Execution(
+                clock, self._threads, self._catalogue.models, self._catalogue.tools, settings.dev
+            ),
             clock=clock,
             place=Place(duties.executor, new_holder(), self.agents.code),
             keep_light=settings.keep_light_runs,
@@ -113,6 +116,7 @@ class Engine:
 
     async def aclose(self) -> None:
         """Let go of everything, after `end_runs`."""
+        await self._catalogue.aclose()
         await self.storage.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._lines.flush()

@@ -14,10 +14,10 @@ from .parser import given
 def check(arguments: argparse.Namespace) -> int:
     """Print everything. Raises SettingError, AgentLoadError."""
     settings, found = load(given(arguments))
-    from forebay.app.agents import load_agents
+    from forebay.app.catalogue import load_catalogue
     from forebay.core.clock import SystemClock
 
-    names = [agent.name for agent in load_agents(settings, SystemClock()).all()]
+    names = [agent.name for agent in load_catalogue(settings, SystemClock()).agents.all()]
     told: Json = {
         "settings": [
             {"name": each.name, "value": _value(each), "source": each.source} for each in found

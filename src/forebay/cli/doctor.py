@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from forebay.app.agents import load_agents
+from forebay.app.catalogue import load_catalogue
 from forebay.app.database import look_at_database, sqlite_version
 from forebay.core.clock import SystemClock
 from forebay.core.errors import ForebayError
@@ -122,7 +122,7 @@ async def _is_forebay(settings: Settings) -> bool:
 
 def _agents(settings: Settings) -> Finding:
     try:
-        agents = load_agents(settings, SystemClock())
+        agents = load_catalogue(settings, SystemClock()).agents
     except ForebayError as error:
         return Finding("wrong", "agents", error.message)
     return Finding("ok", "agents", agents.names)

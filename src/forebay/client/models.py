@@ -38,6 +38,8 @@ class RunOptions(TypedDict, total=False):
     """How many steps it may begin, over all attempts."""
     max_tokens: int
     """How many tokens its model calls may consume."""
+    max_cost_usd: float
+    """How many US dollars its model calls may cost."""
     idempotency_key: str
     """Names the submission: the same one again joins the run. Without it, one is made up."""
 
@@ -68,6 +70,8 @@ class Usage(msgspec.Struct, frozen=True):
 
     input_tokens: int
     output_tokens: int
+    estimated: bool = False
+    """Whether the server has counted itself, because a provider did not tell."""
 
 
 class Question(Prompt, frozen=True, kw_only=True):
@@ -101,6 +105,8 @@ class Run(msgspec.Struct, frozen=True):
     """The answer: text, or the value the agent gave. Not in lists."""
     error: Failure | None = None
     usage: Usage | None = None
+    cost_usd: float | None = None
+    """What its model calls cost, as far as prices are known. Not in lists."""
     questions: tuple[Question, ...] = ()
     """What it asks, as long as it is not finished. Not in lists."""
 

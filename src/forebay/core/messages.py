@@ -1,9 +1,11 @@
 """What is said to a model and what it says: messages, tools it may call, and its reply."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias, cast
 
 import msgspec
 
+from .errors import FieldProblem, InvalidInput
 from .events import Usage
 from .json import Json
 
@@ -90,3 +92,93 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     def message(self) -> ChatMessage:
         """The reply as the next message of the conversation."""
         return ChatMessage("assistant", self.text, self.tool_calls)
+
+
+# --- as others write them -----------------------------------------------------------------------
+
+
+class Spoken(Protocol):
+    """Anything with a role and a content."""
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def content(self) -> str: ...
+
+
+Messages: TypeAlias = str | Sequence[ChatMessage | Spoken | Mapping[str, object]]
+"""What a model is told: a text, or messages; a mapping is one as OpenAI writes it."""
+
+
+def messages_of(messages: Messages) -> tuple[ChatMessage, ...]:
+    """Read messages in any accepted form. Raises InvalidInput."""
+    if isinstance(messages, str):
+        return (ChatMessage("user", messages),)
+    return tuple(_message(at, each) for at, each in enumerate(messages))
+
+
+class _Url(msgspec.Struct):
+    url: str
+    detail: str | None = None
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str | None = None
+    image_url: _Url | str | None = None
+
+
+class _Function(msgspec.Struct):
+    name: str
+    arguments: str = ""
+
+
+class _Call(msgspec.Struct):
+    function: _Function
+    id: str = ""
+
+
+class _Message(msgspec.Struct):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[_Part] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+
+
+_ROLES: Mapping[str, Role] = {"developer": "system", "function": "tool"}
+
+
+def _message(at: int, given: ChatMessage | Spoken | Mapping[str, object]) -> ChatMessage:
+    if isinstance(given, ChatMessage):
+        return given
+    if not isinstance(given, Mapping):
+        given = {"role": given.role, "content": given.content}
+    try:
+        read = msgspec.convert(given, _Message)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(
+            f"Message {at} is none: {error}.",
+            problems=[FieldProblem(("messages", at), str(error), "message")],
+        ) from error
+    content: Content = read.content if isinstance(read.content, str) else ""
+    if isinstance(read.content, list):
+        content = tuple(_part(at, part) for part in read.content)
+    return ChatMessage(
+        _ROLES.get(read.role, cast(Role, read.role)),
+        content,
+        tuple(
+            ToolCall(call.id, call.function.name, call.function.arguments)
+            for call in read.tool_calls or ()
+        ),
+        read.tool_call_id,
+    )
+
+
+def _part(at: int, part: _Part) -> TextPart | ImagePart:
+    if part.type in ("text", "input_text", "output_text") and part.text is not None:
+        return TextPart(part.text)
+    image = part.image_url
+    if part.type in ("image_url", "input_image") and image is not None:
+        return ImagePart(image) if isinstance(image, str) else ImagePart(image.url, image.detail)
+    raise InvalidInput(f"Message {at} has a part of type {part.type!r}, which no model takes here.")

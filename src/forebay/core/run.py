@@ -171,6 +171,8 @@ class Fold:
         self.status: Status = "submitted"
         self.failure: Failure | None = None
         self.usage: Usage | None = None
+        self.cost_usd: float | None = None
+        """What its models have cost, as far as their prices are known."""
         self.questions: dict[str, QuestionAsked] = {}
         """Those that are open."""
         self.closed: dict[str, Closed] = {}
@@ -197,12 +199,8 @@ class Fold:
                 self._value_numbers.append(self._number)
                 if event.within is not None:
                     self._within[self._number] = event.within
-            case ModelFinished(usage=Usage() as usage) if not self._is_repeated(event.within):
-                so_far = self.usage or Usage()
-                self.usage = Usage(
-                    so_far.input_tokens + usage.input_tokens,
-                    so_far.output_tokens + usage.output_tokens,
-                )
+            case ModelFinished() if not self._is_repeated(event.within):
+                self._count(event)
             case RunSubmitted():
                 self.submitted = event
             case RunFailed():
@@ -211,6 +209,17 @@ class Fold:
                 self.failure = Failure(event.reason, event.message)
             case _:
                 self._apply_journal(event)
+
+    def _count(self, event: ModelFinished) -> None:
+        if event.usage is not None:
+            so_far = self.usage or Usage()
+            self.usage = Usage(
+                so_far.input_tokens + event.usage.input_tokens,
+                so_far.output_tokens + event.usage.output_tokens,
+                so_far.estimated or event.usage.estimated,
+            )
+        if event.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0.0) + event.cost_usd
 
     def _apply_journal(self, event: Event) -> None:
         match event:

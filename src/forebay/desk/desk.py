@@ -45,6 +45,7 @@ class Submission(msgspec.Struct, frozen=True):
     deadline_seconds: float | None = None
     max_steps: int | None = None
     max_tokens: int | None = None
+    max_cost_usd: float | None = None
     trace: str | None = None
     idempotency_key: str | None = None
     request: Json = None
@@ -203,6 +204,7 @@ def _grant(submission: Submission) -> Grant:
         deadline_seconds=submission.deadline_seconds,
         max_steps=submission.max_steps,
         max_tokens=submission.max_tokens,
+        max_cost_usd=submission.max_cost_usd,
     )
     return UNLIMITED if grant == UNLIMITED else grant  # the log leaves out that very object
 

@@ -10,15 +10,12 @@ from forebay.core.caller import Caller
 from forebay.core.events import AgentEvent, Option, Prompt
 from forebay.core.grant import Grant
 from forebay.core.json import Json
-from forebay.core.messages import ChatMessage, Reply, ToolSpec
+from forebay.core.messages import Messages, Reply, ToolSpec
 
 from .steps import AsyncSteps, BlockingSteps
 
 Style: TypeAlias = Literal["async generator", "async function", "generator", "function"]
 """How an agent's body is called. The last two block, and run in a thread."""
-
-Messages: TypeAlias = str | Sequence[ChatMessage | Mapping[str, object]]
-"""What a model is told: a text, or messages; a mapping is one as OpenAI writes it."""
 
 _T = TypeVar("_T")
 

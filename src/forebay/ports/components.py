@@ -19,7 +19,12 @@ from .tools import Tool, ToolGroup, Tools
 Config = TypeVar("Config", bound=pydantic.BaseModel)
 """What a workflow file says of a component, besides its `_type`. Unknown keys are errors if the
 class forbids them. A field that was only accepted for compatibility has
-`json_schema_extra={"has_effect": False}`, and is named at the start when a file sets it."""
+`json_schema_extra={"has_effect": False}`, and is named at the start when a file sets it. A field
+that names other components has `json_schema_extra={"refers_to": "llms"}`, or `"embedders"`, or
+`"functions"` (also those of groups, and whole groups); its value is a name, or a list or the values
+of a dictionary of names, or null. What it names has to be there, and functions may not lead to
+themselves. Without a mark the fields `llm_name`, `embedder_name` and `tool_names` are understood
+as well."""
 
 
 class Parts(Protocol):

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from forebay.authoring import as_json
 from forebay.core.caller import Caller
 from forebay.core.clock import rfc3339
-from forebay.core.errors import RunFinished
+from forebay.core.errors import RunFinished, StepFailed
 from forebay.core.events import (
     AGENT_EVENTS,
     AgentEvent,
@@ -27,15 +27,19 @@ from forebay.core.events import (
 from forebay.core.grant import Grant
 from forebay.core.ids import as_uuid, random_uuid
 from forebay.core.json import Json
+from forebay.core.messages import ChatRequest, Messages, ToolSpec, messages_of
 
 from .asking import ask, prompt_of
 from .attempt import Attempt
 from .bridge import Bridge
+from .chatting import Asking, chat, embed
 from .recorder import SMALL_CHARACTERS
 from .running import AsyncCaller, BlockingCaller, LoopSteps, ThreadSteps, Workshop
-from .saying import draw, emit, spend
+from .saying import Bill, draw, emit, spend
 from .scopes import SCOPE, Opened, Scope
 from .steps import Call, Steps
+from .telling import schema_of, specs_of, value_of
+from .using import Wish, approval, call_of, check_approved, error_of, find
 
 _T = TypeVar("_T")
 
@@ -125,8 +129,8 @@ class _Inside:
         if self._attempt.is_closing:
             raise RunFinished
         said = emit(self._attempt, scope, event)
-        if said and isinstance(event, ModelFinished) and event.usage is not None:
-            spend(self._attempt, self._order.grant, event.usage)
+        if said and isinstance(event, ModelFinished):
+            spend(self._attempt, self._order.grant, Bill(event.usage, event.cost_usd))
 
     # --- what it draws --------------------------------------------------------------------------
 
@@ -173,8 +177,16 @@ class _Inside:
 class RunContext(_Inside):
     """One run, seen from inside by code on the event loop."""
 
-    def __init__(self, attempt: Attempt, workshop: Workshop) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        workshop: Workshop,
+        root: Scope | None = None,
+        steps: Steps | None = None,
+    ) -> None:
         super().__init__(attempt, workshop)
+        self._root = root
+        self._recorded = steps
         self._steps: LoopSteps | None = None
 
     @property
@@ -206,9 +218,52 @@ class RunContext(_Inside):
         )  # fmt: skip
         return await ask(self._attempt, self._workshop.clock, self._here(), made)
 
+    async def chat(  # noqa: PLR0913 -- what a model can be told
+        self,
+        messages: Messages,
+        *,
+        returns: object = None,
+        model: str | None = None,
+        say: bool = False,
+        tools: Sequence[str | ToolSpec] = (),
+        tool_choice: str | None = None,
+        schema: Json = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        key: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Any:  # a Reply, or what `returns` says
+        request = ChatRequest(
+            messages_of(messages), await specs_of(self._workshop.tools, tools), tool_choice,
+            schema if returns is None else schema_of(returns), temperature, max_tokens, tuple(stop),
+        )  # fmt: skip
+        asking = Asking(request, say, key, timeout_seconds)
+        reply = await chat(self._attempt, self._workshop.models, model, asking, self._run)
+        return reply if returns is None else value_of(reply, returns)
+
+    async def embed(
+        self, texts: Sequence[str], *, model: str | None = None, key: str | None = None
+    ) -> list[list[float]]:
+        embedder = self._workshop.models.embedder(model)
+        return await embed(self._attempt, embedder, texts, key, self._run)
+
+    async def use(
+        self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None
+    ) -> Json:
+        wish = Wish(tool, dict(arguments or {}), key)
+        found = await find(self._attempt, self._workshop.tools, wish)
+        if found.needs_approval:
+            check_approved(found, await self.ask(approval(found, wish)))
+        try:
+            return cast(Json, await self._run(call_of(found, wish, self)))
+        except StepFailed as failed:
+            raise error_of(failed) from failed
+
     async def _run(self, call: Call) -> object:
         if self._steps is None:
-            self._steps = LoopSteps(Steps(self._attempt), self._workshop)
+            steps = self._recorded or Steps(self._attempt)
+            self._steps = LoopSteps(steps, self._workshop)
         return await self._steps.run(call, self._here())
 
     def _say(self, event: Emission) -> None:
@@ -234,7 +289,10 @@ class ThreadContext(_Inside):
     ) -> None:
         super().__init__(attempt, workshop)
         self._bridge = Bridge(loop)
-        self._steps = ThreadSteps(Steps(attempt), workshop, self._bridge)
+        steps = Steps(attempt)
+        self._root = Scope(attempt)
+        self._steps = ThreadSteps(steps, workshop, self._bridge)
+        self._on_loop = RunContext(attempt, workshop, self._root, steps)
 
     def release(self) -> None:
         """Let go of its thread, wherever it waits for the event loop."""
@@ -269,6 +327,31 @@ class ThreadContext(_Inside):
             default=default, placeholder=placeholder, required=required,
         )  # fmt: skip
         return self._bridge.call(ask(self._attempt, self._workshop.clock, self._here(), made))
+
+    def chat(self, messages: Messages, **rest: Any) -> Any:  # what RunContext.chat takes and gives
+        self._check()
+        return self._bridge.call(self._on_loop.chat(messages, **rest))
+
+    def embed(
+        self, texts: Sequence[str], *, model: str | None = None, key: str | None = None
+    ) -> list[list[float]]:
+        self._check()
+        return self._bridge.call(self._on_loop.embed(texts, model=model, key=key))
+
+    def use(
+        self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None
+    ) -> Json:
+        self._check()
+        wish = Wish(tool, dict(arguments or {}), key)
+        found = self._bridge.call(find(self._attempt, self._workshop.tools, wish))
+        if not found.blocks:
+            return self._bridge.call(self._on_loop.use(tool, arguments, key=key))
+        if found.needs_approval:
+            check_approved(found, self.ask(approval(found, wish)))
+        try:
+            return cast(Json, self._run(call_of(found, wish, self)))
+        except StepFailed as failed:
+            raise error_of(failed) from failed
 
     def _run(self, call: Call) -> object:
         self._check()

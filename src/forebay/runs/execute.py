@@ -13,9 +13,11 @@ from typing import TypeAlias, cast
 
 from forebay.core.clock import Clock
 from forebay.core.errors import BudgetExceeded, ForebayError
-from forebay.core.events import RunFailed, RunInterrupted, RunSucceeded
+from forebay.core.events import OutputChunk, RunFailed, RunInterrupted, RunSucceeded
 from forebay.core.grant import Grant
 from forebay.core.ids import as_uuid
+from forebay.ports.models import Models
+from forebay.ports.tools import Tools
 
 from .attempt import Attempt, Parting
 from .context import RunContext, ThreadContext
@@ -37,6 +39,8 @@ class Execution:
 
     clock: Clock
     threads: ThreadPoolExecutor
+    models: Models
+    tools: Tools
     show_tracebacks: bool = False
 
     async def __call__(self, attempt: Attempt) -> Ending:
@@ -117,7 +121,7 @@ class Execution:
                     and 0 < len(piece) <= SMALL_CHARACTERS
                     and SCOPE.get() is None
                 ):
-                    attempt.recorder.chunk(piece)
+                    attempt.recorder.piece(OutputChunk(piece))
                 else:
                     ctx.give(piece)
                 count += 1

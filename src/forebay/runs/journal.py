@@ -58,6 +58,7 @@ _OTHERS = frozenset(
 class _Where(msgspec.Struct):
     within: str | None = None
     usage: Usage | None = None
+    cost_usd: float | None = None
 
 
 class _Finished(msgspec.Struct):
@@ -127,6 +128,8 @@ class Journal:
         """How many steps the run has begun."""
         self.tokens = 0
         """How many tokens its models have consumed."""
+        self.cost_usd = 0.0
+        """How much the calls of its models have cost."""
         self.exceeded: BudgetExceeded | None = None
         """Why the run fails, whatever its agent does from now on."""
         self._records: dict[str, StepRecord] = {}
@@ -176,8 +179,10 @@ class Journal:
     def _add_emission(self, kind: str, number: int, data: bytes) -> None:
         where = _where(data) if b'"within":' in data or kind == _MODEL_FINISHED else None
         within = where.within if where else None
-        if where and where.usage and not self._is_repeated(within):
-            self.tokens += where.usage.input_tokens + where.usage.output_tokens
+        if where and (where.usage or where.cost_usd) and not self._is_repeated(within):
+            usage = where.usage or Usage()
+            self.tokens += usage.input_tokens + usage.output_tokens
+            self.cost_usd += where.cost_usd or 0.0
         self._hear(within, data)
         if within is None or within.startswith("."):
             self._repeats.setdefault(within, _Repeats()).said.append((number, data))

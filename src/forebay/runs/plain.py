@@ -13,6 +13,7 @@ from forebay.core.codec import decode_json, encode_json
 from forebay.core.events import Usage
 from forebay.core.json import Json
 
+from .saying import Bill
 from .scopes import digest
 
 _USAGE_FIELDS = (("input_tokens", "output_tokens"), ("prompt_tokens", "completion_tokens"))
@@ -93,9 +94,15 @@ def input_of(
         return None  # the step has a key instead
 
 
-def usage_of(result: object) -> Usage | None:
-    """What a model call has consumed, if its result says so."""
-    usage = _field(result, "usage")
+def bill_of(result: object) -> Bill:
+    """What a model call has consumed and cost, if its result says so."""
+    cost = _field(result, "cost_usd")
+    return Bill(_usage_of(_field(result, "usage")), cost if isinstance(cost, float) else None)
+
+
+def _usage_of(usage: object) -> Usage | None:
+    if isinstance(usage, Usage):
+        return usage
     for names in _USAGE_FIELDS:
         given, produced = (_field(usage, name) for name in names)
         if isinstance(given, int) or isinstance(produced, int):

@@ -16,6 +16,7 @@ from forebay.core.events import (
     TYPES,
     CancelRequested,
     Event,
+    ModelChunk,
     ObjectRef,
     OutputChunk,
     RunRequeued,
@@ -98,11 +99,13 @@ class LightRecorder:
         """Take the next event. Raises EventTooLarge."""
         self.say(self._attempt, event)
 
-    def chunk(self, text: str) -> None:
+    def piece(self, event: OutputChunk | ModelChunk) -> None:
+        """Take an event whose text has at most SMALL_CHARACTERS."""
+        text = event.text
         if not text.isascii():
             text.encode()  # raises for what is no Unicode now, and not when the log is written
         self._bytes += len(text)
-        said = Said(self._attempt, self._clock.now(), OutputChunk(text))
+        said = Said(self._attempt, self._clock.now(), event)
         self.log.append(said)
         if self._topic is not None and self._shown is None:
             self._topic.add(Entry(len(self.log), self._attempt, said.time, event=said.event))
@@ -241,8 +244,9 @@ class DurableRecorder:
         if not self._flying:
             self._committer.append_for(self)
 
-    def chunk(self, text: str) -> None:
-        self.record(OutputChunk(text))
+    def piece(self, event: OutputChunk | ModelChunk) -> None:
+        """Take an event whose text has at most SMALL_CHARACTERS."""
+        self.record(event)
 
     def take_over(self, log: Sequence[Said], objects: Sequence[Object]) -> None:
         """Take what was said while the run was being admitted."""

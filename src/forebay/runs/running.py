@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from forebay.core.clock import Clock
+from forebay.ports.models import Models
+from forebay.ports.tools import Tools
 
 from .bridge import Bridge
 from .scopes import SCOPE, Scope
@@ -23,6 +25,12 @@ class Workshop(Protocol):
 
     @property
     def threads(self) -> concurrent.futures.Executor: ...
+
+    @property
+    def models(self) -> Models: ...
+
+    @property
+    def tools(self) -> Tools: ...
 
 
 class LoopSteps:

@@ -1,7 +1,7 @@
 """Saying: how what an agent says, draws and consumes gets into the log once, in all attempts."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -64,16 +64,34 @@ def draw(attempt: Writer, scope: Scope, kind: str, make: Callable[[], Json]) -> 
     return value
 
 
-def spend(attempt: Writer, grant: Grant, usage: Usage) -> None:
+class Bill(NamedTuple):
+    """What a model call has consumed, and what that costs, as far as it is known."""
+
+    usage: Usage | None = None
+    cost_usd: float | None = None
+
+
+def spend(attempt: Writer, grant: Grant, bill: Bill) -> None:
     """Count what a model has consumed. Raises BudgetExceeded if that is more than is granted."""
     journal = attempt.journal
-    journal.tokens += usage.input_tokens + usage.output_tokens
+    if bill.usage is not None:
+        journal.tokens += bill.usage.input_tokens + bill.usage.output_tokens
+    if bill.cost_usd is not None:
+        journal.cost_usd += bill.cost_usd
     if grant.max_tokens is not None and journal.tokens > grant.max_tokens:
         journal.exceeded = BudgetExceeded(
             f"The run may consume {grant.max_tokens} tokens, and has consumed {journal.tokens}.",
             reason="token_budget",
         )
-        raise journal.exceeded
+    elif grant.max_cost_usd is not None and journal.cost_usd > grant.max_cost_usd:
+        journal.exceeded = BudgetExceeded(
+            f"The run may cost {grant.max_cost_usd:g} US dollars, and has cost "
+            f"{journal.cost_usd:.6g}.",
+            reason="cost_budget",
+        )
+    else:
+        return
+    raise journal.exceeded
 
 
 def count_step(attempt: Writer, grant: Grant) -> None:

@@ -23,15 +23,14 @@ from forebay.core.events import (
     StepStarted,
     ToolFinished,
     ToolStarted,
-    Usage,
 )
-from forebay.core.json import Json
+from forebay.core.messages import Reply
 
 from .attempt import Attempt
 from .journal import StepRecord
-from .plain import digest_of, input_of, plain, read_as, usage_of
+from .plain import bill_of, digest_of, input_of, plain, read_as
 from .raised import message_of
-from .saying import count_step, emit, record, spend
+from .saying import Bill, count_step, emit, record, spend
 from .scopes import Scope, Try
 
 Kind: TypeAlias = Literal["step", "tool", "model"]
@@ -53,6 +52,12 @@ class Call(NamedTuple):
     backoff_seconds: float
     timeout_seconds: float | None
     returns: object
+    retry_on: type[Exception] = Exception
+    """What is worth another try."""
+    is_leaf: bool = False
+    """Whether nothing is journalled inside it."""
+    begun: Callable[[str], Emission] | None = None
+    """What is said when it begins, under its id; None: what can be read from its arguments."""
 
 
 class Step:
@@ -179,7 +184,7 @@ class Steps:
             step, StepStarted(step.id, call.name, step.arguments, scope.id, tries=step.tries)
         )
         await self._attempt.committed()
-        remembers = scope.remembers or call.retries > 0
+        remembers = scope.remembers or (call.retries > 0 and not call.is_leaf)
         inner = Scope(scope.owner, step.id, Try(step.id, scope.within_try), remembers)
         if call.kind != "step":
             emit(self._attempt, inner, _begun(step))
@@ -196,15 +201,16 @@ class Steps:
         except (TypeError, ValueError) as error:  # another try would give the same
             raise self._give_up(step, inner, error) from error
         said = decode_json(data)  # not the value, which is the agent's to change
-        usage = None
-        if step.call.kind != "step":
-            usage = usage_of(result) if step.call.kind == "model" else None
-            emit(self._attempt, inner, _ended(step, said, usage))
+        bill = Bill()
+        if step.call.kind == "model":
+            bill = bill_of(result)
+            emit(self._attempt, inner, _model_ended(step, result, bill))
+        elif step.call.kind == "tool":
+            emit(self._attempt, inner, ToolFinished(call=step.id, output=said))
         # Nobody waits until this is committed: whatever the run does next is committed after it.
         self._record(step, StepFinished(step.id, said))
         self._forget(step)
-        if usage is not None:
-            spend(self._attempt, self._attempt.order.grant, usage)
+        spend(self._attempt, self._attempt.order.grant, bill)
         return value
 
     def fail(self, step: Step, inner: Scope, error: Exception) -> float:
@@ -217,7 +223,7 @@ class Steps:
             raise error
         inner.check()
         step.failures += 1
-        if step.failures > step.call.retries:
+        if step.failures > step.call.retries or not isinstance(error, step.call.retry_on):
             raise self._give_up(step, inner, error) from error
         self._say_failed(step, inner, error, final=False)
         self._restart(step)
@@ -231,8 +237,11 @@ class Steps:
 
     def _say_failed(self, step: Step, inner: Scope, error: Exception, *, final: bool) -> StepFailed:
         failed = StepFailed(step.id, type(error).__name__, message_of(error), final)
-        if step.call.kind != "step":
-            emit(self._attempt, inner, _ended(step, None, None, failed))
+        told = f"{failed.error}: {failed.message}"
+        if step.call.kind == "model":
+            emit(self._attempt, inner, ModelFinished(call=step.id, error=told))
+        elif step.call.kind == "tool":
+            emit(self._attempt, inner, ToolFinished(call=step.id, error=told))
         give_up(inner)
         self._record(step, failed)
         return failed
@@ -271,6 +280,8 @@ def _error(step: Step, failed: StepFailed) -> errors.StepFailed:
 
 def _begun(step: Step) -> Emission:
     call = step.call
+    if call.begun is not None:
+        return call.begun(step.id)
     given = input_of(call.fn, call.args, call.kwargs)
     if call.kind == "tool":
         return ToolStarted(call=step.id, tool=call.name, input=given)
@@ -279,10 +290,12 @@ def _begun(step: Step) -> Emission:
     return ModelStarted(call=step.id, model=call.name, message_count=count)
 
 
-def _ended(
-    step: Step, result: Json, usage: Usage | None, failed: StepFailed | None = None
-) -> Emission:
-    error = None if failed is None else f"{failed.error}: {failed.message}"
-    if step.call.kind == "tool":
-        return ToolFinished(call=step.id, output=result, error=error)
-    return ModelFinished(call=step.id, usage=usage, error=error)
+def _model_ended(step: Step, result: object, bill: Bill) -> ModelFinished:
+    reply = result if isinstance(result, Reply) else None
+    return ModelFinished(
+        call=step.id,
+        usage=bill.usage,
+        cost_usd=bill.cost_usd,
+        thinking=reply.thinking if reply else None,
+        finish=reply.finish if reply else None,
+    )

@@ -57,6 +57,9 @@ class RunBody(pydantic.BaseModel):
     max_tokens: int | None = Field(
         None, gt=0, le=_MOST, description="How many tokens its model calls may consume."
     )
+    max_cost_usd: float | None = Field(
+        None, gt=0, le=_MOST, description="How many US dollars its model calls may cost."
+    )
     wait_seconds: float = Field(
         60.0, gt=0, le=3600, description="How long `wait` waits before it answers 202."
     )
@@ -94,6 +97,9 @@ class UsageModel(pydantic.BaseModel):
 
     input_tokens: int
     output_tokens: int
+    estimated: bool = Field(
+        False, description="Whether this server has counted itself, as a provider did not tell."
+    )
 
 
 class OptionModel(pydantic.BaseModel):
@@ -148,6 +154,9 @@ class RunModel(RunSummary):
     output: Json = Field(None, description="The answer: text, or the value the agent gave.")
     error: RunError | None = None
     usage: UsageModel | None = None
+    cost_usd: float | None = Field(
+        None, description="What its model calls cost in US dollars, as far as prices are known."
+    )
     questions: list[QuestionModel] = Field(
         [], description="What it asks, as long as it is not finished."
     )

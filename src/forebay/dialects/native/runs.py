@@ -86,6 +86,7 @@ class RunRoutes:
             deadline_seconds=body.deadline_seconds,
             max_steps=body.max_steps,
             max_tokens=body.max_tokens,
+            max_cost_usd=body.max_cost_usd,
             trace=request.trace.decode(),
             idempotency_key=key,
             request=body.model_dump(mode="json") if key is not None else None,

@@ -42,7 +42,9 @@ def run_model(run: Run, fold: Fold, position: int | None = None) -> dict[str, Js
     shown["usage"] = usage and {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
+        "estimated": usage.estimated,
     }
+    shown["cost_usd"] = fold.cost_usd
     asked = () if run.is_finished else fold.questions.values()
     shown["questions"] = [_question(each) for each in asked]
     return shown

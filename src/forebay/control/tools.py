@@ -1,0 +1,66 @@
+"""The catalogue of tools: those that are configured, and groups whose tools are found out later."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from forebay.core.errors import ToolNotFound
+from forebay.ports.tools import Tool, ToolGroup
+
+_SEPARATOR = re.compile(r"\.|__")
+
+
+class ToolCatalogue:
+    """The tools of this server."""
+
+    def __init__(
+        self,
+        tools: Mapping[str, Tool] | None = None,
+        groups: Mapping[str, ToolGroup] | None = None,
+    ) -> None:
+        self.tools = dict(tools or {})
+        self.groups = dict(groups or {})
+
+    async def tool(self, name: str) -> Tool:
+        """The tool of this name. Raises ToolNotFound, ToolUnavailable."""
+        tool = self.tools.get(name)
+        if tool is not None:
+            return tool
+        group, inner = self._split(name)
+        if group is not None:
+            for each in await group.tools():
+                if each.name in (name, inner):
+                    return each
+        else:
+            for group in self.groups.values():
+                for each in await group.tools():
+                    if each.name == name:
+                        return each
+        raise ToolNotFound(f"No tool is called {name[:100]!r}. {self._known}")
+
+    async def named(self, names: Sequence[str]) -> Sequence[Tool]:
+        """The tools of these names, and all tools of a group that is named."""
+        found: dict[str, Tool] = {}
+        for name in names:
+            group = self.groups.get(name)
+            tools = [await self.tool(name)] if group is None else await group.tools()
+            found.update((each.name, each) for each in tools)
+        return list(found.values())
+
+    async def aclose(self) -> None:
+        """Let go of the other side of every group."""
+        for group in self.groups.values():
+            await group.aclose()
+
+    def _split(self, name: str) -> tuple[ToolGroup | None, str]:
+        # Groups may be called `a` and `a__b`: the longest name that fits counts.
+        ends = [
+            found for found in _SEPARATOR.finditer(name) if name[: found.start()] in self.groups
+        ]
+        if not ends:
+            return None, name
+        return self.groups[name[: ends[-1].start()]], name[ends[-1].end() :]
+
+    @property
+    def _known(self) -> str:
+        known = sorted([*self.tools, *self.groups])
+        return f"There are: {', '.join(known)}." if known else "None is configured."

@@ -1,0 +1,166 @@
+"""Asking models: each model that is asked is a step; its pieces are recorded as they come."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from forebay.core import errors
+from forebay.core.errors import MalformedReply, ModelCutOff, ModelError, ModelNotGranted
+from forebay.core.events import ModelChunk, ModelStarted, OutputChunk
+from forebay.core.messages import ChatRequest, Reply
+from forebay.ports.models import Embedder, Embeddings, Model, Models, Thought
+
+from .attempt import Attempt
+from .recorder import SMALL_CHARACTERS
+from .scopes import SCOPE, Scope
+from .steps import Call
+
+_TRIES_AFTER_A_CUT = 2
+_TURN_EVERY = 64  # pieces after which the log gets its turn
+
+_KINDS = {
+    kind.__name__: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ModelError)
+}
+
+
+class Doing(Protocol):
+    """Executes a step, as an agent that asks for it."""
+
+    async def __call__(self, call: Call) -> object: ...
+
+
+class Asking(NamedTuple):
+    """How a model is asked."""
+
+    request: ChatRequest
+    say: bool
+    key: str | None
+    timeout_seconds: float | None
+
+
+async def chat(
+    attempt: Attempt, models: Models, name: str | None, asking: Asking, do: Doing
+) -> Reply:
+    """The reply of the model, or of the first of its fallbacks that can. Raises ModelError."""
+    first = models.model(name)
+    check_granted(attempt, first.name)
+    failures: list[ModelError] = []
+    for model in _candidates(attempt, models, first):
+        try:
+            return await _ask(attempt, model, asking, do)
+        except errors.StepFailed as failed:
+            kind = _KINDS.get(failed.error)
+            if kind is None:
+                raise
+            failures.append(kind(failed.message))
+    if len(failures) == 1:
+        raise failures[0]
+    told = " ".join(f"({at}) {each.message}" for at, each in enumerate(failures, 1))
+    raise type(failures[0])(f"{first.name} and its fallbacks have failed. {told}")
+
+
+async def embed(
+    attempt: Attempt, embedder: Embedder, texts: Sequence[str], key: str | None, do: Doing
+) -> list[list[float]]:
+    """The vectors of these texts. Raises ModelError."""
+    check_granted(attempt, embedder.name)
+
+    async def make_vectors(texts: list[str]) -> Embeddings:
+        made = await embedder.embed(texts)
+        cost = embedder.price and made.usage and embedder.price.of(made.usage)
+        return msgspec.structs.replace(made, model=embedder.name, cost_usd=cost)
+
+    def begun(step: str) -> ModelStarted:
+        return ModelStarted(call=step, model=embedder.name, provider=embedder.provider)
+
+    call = Call(
+        "model", embedder.name, make_vectors, (list(texts),), {}, key,
+        0, 0.0, None, Embeddings, is_leaf=True, begun=begun,
+    )  # fmt: skip
+    try:
+        made = await do(call)
+    except errors.StepFailed as failed:
+        kind = _KINDS.get(failed.error)
+        if kind is None:
+            raise
+        raise kind(failed.message) from failed
+    assert isinstance(made, Embeddings)
+    return made.vectors
+
+
+def check_granted(attempt: Attempt, model: str) -> None:
+    """Raises ModelNotGranted if this run may not use this model."""
+    granted = attempt.order.grant.models
+    if granted is not None and model not in granted:
+        raise ModelNotGranted(f"This run may not use the model {model!r}.")
+
+
+def _candidates(attempt: Attempt, models: Models, first: Model) -> Iterator[Model]:
+    yield first
+    granted = attempt.order.grant.models
+    for name in first.fallbacks:
+        if granted is None or name in granted:
+            yield models.model(name)
+
+
+async def _ask(attempt: Attempt, model: Model, asking: Asking, do: Doing) -> Reply:
+    async def talk(request: ChatRequest) -> Reply:
+        scope = SCOPE.get()
+        assert scope is not None and scope.id is not None, "a step is executed in its scope"
+        return await _listen(attempt, model, request, scope, say=asking.say)
+
+    def begun(step: str) -> ModelStarted:
+        return ModelStarted(
+            call=step, model=model.name, message_count=len(asking.request.messages),
+            provider=model.provider,
+        )  # fmt: skip
+
+    call = Call(
+        "model", model.name, talk, (asking.request,), {}, asking.key,
+        _TRIES_AFTER_A_CUT, 1.0, asking.timeout_seconds, Reply,
+        retry_on=ModelCutOff, is_leaf=True, begun=begun,
+    )  # fmt: skip
+    reply = await do(call)
+    assert isinstance(reply, Reply)
+    return reply
+
+
+async def _listen(
+    attempt: Attempt, model: Model, request: ChatRequest, scope: Scope, *, say: bool
+) -> Reply:
+    step = scope.id or ""
+
+    def made(text: str) -> OutputChunk | ModelChunk:
+        return OutputChunk(text, within=step) if say else ModelChunk(step, text, within=step)
+
+    count = 0
+    pieces: AsyncGenerator[str | Thought | Reply] = model.chat(request)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if type(piece) is str:
+                scope.check()
+                for text in _small(piece):
+                    event = made(text)
+                    attempt.recorder.piece(event)
+                    if scope.remembers:
+                        attempt.journal.remember(event)
+                count += 1
+                if count % _TURN_EVERY == 0:
+                    await attempt.make_room()
+            elif isinstance(piece, Reply):
+                cost = model.price and piece.usage and model.price.of(piece.usage)
+                return msgspec.structs.replace(piece, model=model.name, cost_usd=cost)
+    raise MalformedReply(f"Model {model.name!r} has ended without a reply.")
+
+
+def _small(piece: str) -> Iterator[str]:
+    if len(piece) <= SMALL_CHARACTERS:
+        if piece:
+            yield piece
+        return
+    for at in range(0, len(piece), SMALL_CHARACTERS):
+        yield piece[at : at + SMALL_CHARACTERS]

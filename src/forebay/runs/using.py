@@ -1,0 +1,102 @@
+"""Calling tools: asking whoever has to approve, then a step."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from forebay.core import errors
+from forebay.core.codec import encode_json
+from forebay.core.errors import ToolError, ToolNotGranted, ToolRefused, ToolUnavailable
+from forebay.core.events import Option, Prompt, ToolStarted
+from forebay.core.json import Json
+from forebay.ports.agent import BlockingContext, Context
+from forebay.ports.tools import Tool, Tools
+
+from .attempt import Attempt
+from .steps import Call
+
+_SHOWN_CHARACTERS = 2_000
+_APPROVE, _REFUSE = "approve", "refuse"
+
+_KINDS = {
+    kind.__name__: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ToolError)
+}
+
+
+class Wish(NamedTuple):
+    """A tool that an agent wants called."""
+
+    tool: str
+    arguments: dict[str, Json]
+    key: str | None
+
+
+class _Missing(NamedTuple):
+    """A tool that cannot be had now. Its call may have its result in the journal all the same."""
+
+    name: str
+    error: ToolUnavailable
+    description: str = ""
+    parameters: Json = None
+    timeout_seconds: float | None = None
+    needs_approval: bool = False
+    blocks: bool = False
+
+    def call(self, ctx: Context | BlockingContext, arguments: Mapping[str, Json]) -> object:
+        raise self.error
+
+
+async def find(attempt: Attempt, tools: Tools, wish: Wish) -> Tool:
+    """The tool that is to be called. Raises ToolNotFound, ToolNotGranted."""
+    try:
+        tool = await tools.tool(wish.tool)
+    except ToolUnavailable as error:
+        tool = _Missing(wish.tool, error)
+    granted = attempt.order.grant.tools
+    if granted is not None and tool.name not in granted and wish.tool not in granted:
+        raise ToolNotGranted(f"This run may not use the tool {wish.tool!r}.")
+    return tool
+
+
+def approval(tool: Tool, wish: Wish) -> Prompt:
+    """What a person is asked before the tool is called."""
+    shown = encode_json(wish.arguments).decode()[:_SHOWN_CHARACTERS]
+    return Prompt(
+        f"May the tool {tool.name} be called with {shown}?",
+        kind="binary_choice",
+        options=(Option(_APPROVE, "Yes", _APPROVE), Option(_REFUSE, "No", _REFUSE)),
+    )
+
+
+def check_approved(tool: Tool, answer: Json) -> None:
+    """Raises ToolRefused if the person does not want it."""
+    if answer != _APPROVE:
+        raise ToolRefused(f"The call of the tool {tool.name} was refused.")
+
+
+def call_of(tool: Tool, wish: Wish, ctx: Context | BlockingContext) -> Call:
+    """The step that calls it."""
+
+    async def call(arguments: dict[str, Json]) -> object:
+        result = tool.call(ctx, arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    def call_blocking(arguments: dict[str, Json]) -> object:
+        return tool.call(ctx, arguments)
+
+    def begun(step: str) -> ToolStarted:
+        return ToolStarted(call=step, tool=tool.name, input=wish.arguments)
+
+    fn: Callable[..., object] = call_blocking if tool.blocks else call
+    return Call(
+        "tool", tool.name, fn, (wish.arguments,), {}, wish.key,
+        0, 0.0, tool.timeout_seconds, None, begun=begun,
+    )  # fmt: skip
+
+
+def error_of(failed: errors.StepFailed) -> Exception:
+    """What the caller of a tool is to get for a step that has failed."""
+    kind = _KINDS.get(failed.error)
+    return failed if kind is None else kind(failed.message)
