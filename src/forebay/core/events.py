@@ -193,7 +193,7 @@ class StepFailed(Event, frozen=True, tag="step.failed"):
 
 
 class StepRestarted(Event, frozen=True, tag="step.restarted"):
-    """A step is executed once more: what it said before is void."""
+    """What a step said before is void: it is executed once more, or a model has given it up."""
 
     step: str
 

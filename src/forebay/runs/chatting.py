@@ -18,6 +18,7 @@ from .scopes import SCOPE, Scope
 from .steps import Call
 
 _TRIES_AFTER_A_CUT = 2
+_PAUSE_SECONDS = 0.2
 _TURN_EVERY = 64  # pieces after which the log gets its turn
 
 _KINDS = {
@@ -121,7 +122,7 @@ async def _ask(attempt: Attempt, model: Model, asking: Asking, do: Doing) -> Rep
 
     call = Call(
         "model", model.name, talk, (asking.request,), {}, asking.key,
-        _TRIES_AFTER_A_CUT, 1.0, asking.timeout_seconds, Reply,
+        _TRIES_AFTER_A_CUT, _PAUSE_SECONDS, asking.timeout_seconds, Reply,
         retry_on=ModelCutOff, is_leaf=True, begun=begun,
     )  # fmt: skip
     reply = await do(call)
@@ -138,11 +139,14 @@ async def _listen(
         return OutputChunk(text, within=step) if say else ModelChunk(step, text, within=step)
 
     count = 0
+    within_try = scope.within_try
+    assert within_try is not None, "a step is executed in a try"
     pieces: AsyncGenerator[str | Thought | Reply] = model.chat(request)
     async with aclosing(pieces):
         async for piece in pieces:
             if type(piece) is str:
                 scope.check()
+                within_try.has_spoken = True
                 for text in _small(piece):
                     event = made(text)
                     attempt.recorder.piece(event)

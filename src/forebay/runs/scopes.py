@@ -20,13 +20,15 @@ _ESCAPED = str.maketrans({"%": "%25", ".": "%2E", "#": "%23"})
 class Try:
     """One try at a step."""
 
-    __slots__ = ("asking", "is_over", "outer", "step")
+    __slots__ = ("asking", "has_spoken", "is_over", "outer", "step")
 
     def __init__(self, step: str, outer: "Try | None") -> None:
         self.step = step
         self.outer = outer
         self.is_over = False
         """Whether it was given up: what still runs of it is not listened to."""
+        self.has_spoken = False
+        """Whether it is a model's, and pieces of its reply were said."""
         self.asking = 0
         """How many questions it waits for."""
 

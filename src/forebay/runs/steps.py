@@ -243,6 +243,8 @@ class Steps:
         elif step.call.kind == "tool":
             emit(self._attempt, inner, ToolFinished(call=step.id, error=told))
         give_up(inner)
+        if final and inner.within_try is not None and inner.within_try.has_spoken:
+            self._restart(step)  # a fallback says it all
         self._record(step, failed)
         return failed
 

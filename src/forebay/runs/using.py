@@ -91,7 +91,7 @@ def call_of(tool: Tool, wish: Wish, ctx: Context | BlockingContext) -> Call:
 
     fn: Callable[..., object] = call_blocking if tool.blocks else call
     return Call(
-        "tool", tool.name, fn, (wish.arguments,), {}, wish.key,
+        "tool", wish.tool, fn, (wish.arguments,), {}, wish.key,
         0, 0.0, tool.timeout_seconds, None, begun=begun,
     )  # fmt: skip
 
