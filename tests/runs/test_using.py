@@ -193,6 +193,21 @@ async def test_a_group_that_is_away_fails_only_calls_that_have_no_result_yet() -
     assert resumed.fold.output == {"x": 1}
 
 
+async def test_tools_of_two_groups_that_have_one_name_are_told_apart() -> None:
+    @agent()
+    async def calls(ctx: Context) -> Json:
+        names = [spec.name for spec in await ctx.specs(["wiki", "web"])]
+        for name in names:
+            await ctx.use(name)
+        return list(names)
+
+    of_wiki, of_web = NotingTool("search"), NotingTool("search")
+    groups = {"wiki": NotedGroup("wiki", [of_wiki]), "web": NotedGroup("web", [of_web])}
+    memory = InMemory(tools=ToolCatalogue({}, groups))
+    assert (await memory.attempt(calls)).fold.output == ["search", "web__search"]
+    assert (len(of_wiki.calls), len(of_web.calls)) == (1, 1)
+
+
 async def test_the_catalogue_lets_go_of_its_groups() -> None:
     group = NotedGroup("wiki", [])
     await ToolCatalogue({}, {"wiki": group}).aclose()

@@ -1,6 +1,6 @@
 """The catalogue of agents, and which of them answers when nobody is named."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from forebay.core.errors import AgentLoadError, AgentNotFound, NoDefaultAgent
 from forebay.ports.agent import Agent
@@ -18,7 +18,10 @@ class Agents:
         default: str | None = None,
         *,
         code: str = "",
+        elsewhere: Collection[str] = (),
     ) -> None:
+        """`elsewhere` are the names of those that only other processes can execute."""
+        self._elsewhere = frozenset(elsewhere)
         self.code = code
         """A digest of the files that the user's agents come from."""
         self._own = _by_name(own)
@@ -35,6 +38,14 @@ class Agents:
     def all(self) -> Sequence[Agent]:
         """Every agent, by name."""
         return [self._all[name] for name in sorted(self._all)]
+
+    def here(self) -> Sequence[Agent]:
+        """Those that this process can execute, by name."""
+        return [agent for agent in self.all() if agent.name not in self._elsewhere]
+
+    def is_elsewhere(self, name: str) -> bool:
+        """Whether only other processes can execute it."""
+        return name in self._elsewhere
 
     def get(self, name: str) -> Agent:
         """The agent of this name. Raises AgentNotFound."""

@@ -1,6 +1,7 @@
 """Agent sources: strings that every process loads the same way.
 
-`agents.py` is a file, `package.module` a module, `package.module:name` one agent of it.
+`agents.py` is a file, `package.module` a module, `package.module:name` one agent or tool of it.
+The tools of a module come with its agents.
 """
 
 import importlib
@@ -11,38 +12,76 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
-from forebay.authoring import agent_in
+from forebay.authoring import agent_in, tool_in
 from forebay.core.errors import AgentLoadError, ForebayError
 from forebay.ports.agent import Agent
+from forebay.ports.tools import Tool
+
+
+class Loaded(NamedTuple):
+    """What a source defines."""
+
+    agents: Sequence[Agent] = ()
+    tools: Sequence[Tool] = ()
 
 
 def load_source(source: str) -> Sequence[Agent]:
     """Import a source and return the agents it defines. Raises AgentLoadError."""
+    loaded = load(source)
+    if not loaded.agents:
+        raise AgentLoadError(f"{source} defines no agent: decorate a function with @forebay.agent.")
+    return loaded.agents
+
+
+def load(source: str) -> Loaded:
+    """Import a source, which defines an agent or a tool at least. Raises AgentLoadError."""
     module_name, _, wanted = source.partition(":")
     module = (
         _import_file(Path(module_name)) if module_name.endswith(".py") else _import(module_name)
     )
-    found = {agent.name: agent for thing in vars(module).values() if (agent := agent_in(thing))}
+    things = list(vars(module).values())
+    agents = {agent.name: agent for thing in things if (agent := agent_in(thing))}
+    tools = {tool.name: tool for thing in things if (tool := tool_in(thing))}
     if wanted:
-        agent = found.get(wanted) or agent_in(getattr(module, wanted, None))
-        if agent is None:
-            raise AgentLoadError(f"{module_name} has no agent {wanted!r}. It has: {_names(found)}.")
-        return [agent]
-    if not found:
-        raise AgentLoadError(f"{source} defines no agent: decorate a function with @forebay.agent.")
-    return list(found.values())
+        thing = getattr(module, wanted, None)
+        if (agent := agents.get(wanted) or agent_in(thing)) is not None:
+            return Loaded([agent], list(tools.values()))
+        if (tool := tools.get(wanted) or tool_in(thing)) is not None:
+            return Loaded((), [tool])
+        raise AgentLoadError(f"{module_name} has no agent {wanted!r}. It has: {_names(agents)}.")
+    if not agents and not tools:
+        raise AgentLoadError(
+            f"{source} defines no agent and no tool: decorate a function with @forebay.agent "
+            "or @forebay.tool."
+        )
+    return Loaded(list(agents.values()), list(tools.values()))
 
 
-def code_of(sources: Sequence[str]) -> str:
-    """A digest of the files of sources that were loaded: another one, and the code has changed."""
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules, or files, for what they do when they are. Raises AgentLoadError."""
+    for name in names:
+        if name.endswith(".py"):
+            _import_file(Path(name))
+        else:
+            _import(name)
+
+
+def code_of(sources: Sequence[str], files: Sequence[Path] = ()) -> str:
+    """A digest of the files of sources that were loaded, and of others that runs depend on.
+
+    Another one, and the code has changed.
+    """
     digest = sha256()
+    for path in files:
+        digest.update(path.read_bytes())
     for source in sources:
         name = source.partition(":")[0]
         file = name if name.endswith(".py") else getattr(sys.modules.get(name), "__file__", None)
         if file is not None:
             digest.update(Path(file).read_bytes())
-    return digest.hexdigest()[:16] if sources else ""
+    return digest.hexdigest()[:16] if sources or files else ""
 
 
 def _names(found: dict[str, Agent]) -> str:

@@ -2,9 +2,44 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from forebay.core.errors import ToolNotFound
+from forebay.core.json import Json
+from forebay.ports.agent import BlockingContext, Context
 from forebay.ports.tools import Tool, ToolGroup
+
+
+@dataclass(frozen=True, slots=True)
+class _Renamed:
+    """A tool of a group whose own name another group's has already."""
+
+    tool: Tool
+    name: str
+
+    @property
+    def description(self) -> str:
+        return self.tool.description
+
+    @property
+    def parameters(self) -> Json:
+        return self.tool.parameters
+
+    @property
+    def timeout_seconds(self) -> float | None:
+        return self.tool.timeout_seconds
+
+    @property
+    def needs_approval(self) -> bool:
+        return self.tool.needs_approval
+
+    @property
+    def blocks(self) -> bool:
+        return self.tool.blocks
+
+    def call(self, ctx: Context | BlockingContext, arguments: Mapping[str, Json]) -> object:
+        return self.tool.call(ctx, arguments)
+
 
 _SEPARATOR = re.compile(r"\.|__")
 
@@ -42,8 +77,10 @@ class ToolCatalogue:
         found: dict[str, Tool] = {}
         for name in names:
             group = self.groups.get(name)
-            tools = [await self.tool(name)] if group is None else await group.tools()
-            found.update((each.name, each) for each in tools)
+            for tool in [await self.tool(name)] if group is None else await group.tools():
+                if group is not None and found.get(tool.name, tool) is not tool:
+                    tool = _Renamed(tool, f"{name}__{tool.name}")
+                found[tool.name] = tool
         return list(found.values())
 
     async def aclose(self) -> None:

@@ -1,6 +1,6 @@
 """Asking models: each model that is asked is a step; its pieces are recorded as they come."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
@@ -10,6 +10,7 @@ from forebay.core import errors
 from forebay.core.errors import MalformedReply, ModelCutOff, ModelError, ModelNotGranted
 from forebay.core.events import ModelChunk, ModelStarted, OutputChunk
 from forebay.core.messages import ChatRequest, Reply
+from forebay.ports.agent import Say
 from forebay.ports.models import Embedder, Embeddings, Model, Models, Thought
 
 from .attempt import Attempt
@@ -38,7 +39,7 @@ class Asking(NamedTuple):
     """How a model is asked."""
 
     request: ChatRequest
-    say: bool
+    say: Say
     key: str | None
     timeout_seconds: float | None
 
@@ -131,12 +132,16 @@ async def _ask(attempt: Attempt, model: Model, asking: Asking, do: Doing) -> Rep
 
 
 async def _listen(
-    attempt: Attempt, model: Model, request: ChatRequest, scope: Scope, *, say: bool
+    attempt: Attempt, model: Model, request: ChatRequest, scope: Scope, *, say: Say
 ) -> Reply:
     step = scope.id or ""
+    parts = _Parts(say)
+    split = parts.of if callable(say) else _small
 
     def made(text: str) -> OutputChunk | ModelChunk:
-        return OutputChunk(text, within=step) if say else ModelChunk(step, text, within=step)
+        if parts.is_answer:
+            return OutputChunk(text, within=step)
+        return ModelChunk(step, text, within=step)
 
     count = 0
     within_try = scope.within_try
@@ -147,7 +152,7 @@ async def _listen(
             if type(piece) is str:
                 scope.check()
                 within_try.has_spoken = True
-                for text in _small(piece):
+                for text in split(piece):
                     event = made(text)
                     attempt.recorder.piece(event)
                     if scope.remembers:
@@ -159,6 +164,28 @@ async def _listen(
                 cost = model.price and piece.usage and model.price.of(piece.usage)
                 return msgspec.structs.replace(piece, model=model.name, cost_usd=cost)
     raise MalformedReply(f"Model {model.name!r} has ended without a reply.")
+
+
+class _Parts:
+    """Tells what of a text is the answer."""
+
+    def __init__(self, say: Say) -> None:
+        self.is_answer = say is True
+        """Whether what comes now is."""
+        self._find: Callable[[str], int | None] | None = say if callable(say) else None
+        self._text = ""
+
+    def of(self, piece: str) -> Iterator[str]:
+        """The piece in bearable sizes, and at the border cut in two."""
+        if self._find is not None:
+            before, self._text = len(self._text), self._text + piece
+            found = self._find(self._text)
+            if found is not None:
+                self._find = None
+                border = max(0, found - before)
+                yield from _small(piece[:border])
+                self.is_answer, piece = True, piece[border:]
+        yield from _small(piece)
 
 
 def _small(piece: str) -> Iterator[str]:

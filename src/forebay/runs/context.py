@@ -28,6 +28,7 @@ from forebay.core.grant import Grant
 from forebay.core.ids import as_uuid, random_uuid
 from forebay.core.json import Json
 from forebay.core.messages import ChatRequest, Messages, ToolSpec, messages_of
+from forebay.ports.agent import Say
 
 from .asking import ask, prompt_of
 from .attempt import Attempt
@@ -224,7 +225,7 @@ class RunContext(_Inside):
         *,
         returns: object = None,
         model: str | None = None,
-        say: bool = False,
+        say: Say = False,
         tools: Sequence[str | ToolSpec] = (),
         tool_choice: str | None = None,
         schema: Json = None,
@@ -247,6 +248,9 @@ class RunContext(_Inside):
     ) -> list[list[float]]:
         embedder = self._workshop.models.embedder(model)
         return await embed(self._attempt, embedder, texts, key, self._run)
+
+    async def specs(self, tools: Sequence[str]) -> Sequence[ToolSpec]:
+        return await specs_of(self._workshop.tools, tools)
 
     async def use(
         self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None

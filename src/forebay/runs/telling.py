@@ -16,16 +16,11 @@ _FENCE = "```"
 
 async def specs_of(tools: Tools, wanted: Sequence[str | ToolSpec]) -> tuple[ToolSpec, ...]:
     """What a model is told of these tools. Raises ToolNotFound, ToolUnavailable."""
-    specs: list[ToolSpec] = []
-    for each in wanted:
-        if isinstance(each, ToolSpec):
-            specs.append(each)
-        else:
-            specs += [
-                ToolSpec(tool.name, tool.description, tool.parameters)
-                for tool in await tools.named([each])
-            ]
-    return tuple(specs)
+    given = [each for each in wanted if isinstance(each, ToolSpec)]
+    names = [each for each in wanted if isinstance(each, str)]
+    found = await tools.named(names) if names else ()
+    named = [ToolSpec(tool.name, tool.description, tool.parameters) for tool in found]
+    return (*named, *given)
 
 
 def schema_of(kind: object) -> Json:
