@@ -5,6 +5,8 @@ import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import msgspec
+
 from forebay import Context, agent
 
 SERVED = {"FOREBAY_AGENTS": str(Path(__file__)), "FOREBAY_DEFAULT_AGENT": "echo"}
@@ -48,3 +50,29 @@ async def walk(ctx: Context, sleep: int, steps: int) -> None:
 
 async def _put_one_foot_forward(number: int) -> int:
     return number
+
+
+@agent(
+    "raw_model", description="Streams a reply with the plain HTTP library, and counts its pieces"
+)
+async def raw_model(url: str) -> int:
+    """What a model call costs without us: read lines, decode, look at the piece."""
+    import httpx2  # noqa: PLC0415 -- other rows measure what is imported
+
+    count = 0
+    body = {"model": "bench", "messages": [{"role": "user", "content": "go"}], "stream": True}
+    async with (
+        httpx2.AsyncClient() as client,
+        client.stream("POST", f"{url}/chat/completions", json=body, timeout=60) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data: {"):
+                choices = msgspec.json.decode(line[6:])["choices"]
+                count += bool(choices and choices[0]["delta"].get("content"))
+    return count
+
+
+@agent("model", description="Asks the configured model")
+async def model(ctx: Context) -> None:
+    """What a model call costs through `ctx`; its pieces are the answer."""
+    await ctx.chat("go", say=True)

@@ -34,6 +34,8 @@ class Sizes:
     steps_each: int
     steps_alone: int
     recoveries: int
+    model_chunks: int
+    first_pieces: int
 
 
 FULL = Sizes(
@@ -55,6 +57,8 @@ FULL = Sizes(
     steps_each=200,
     steps_alone=1_500,
     recoveries=3,
+    model_chunks=20_000,
+    first_pieces=150,
 )
 
 QUICK = Sizes(
@@ -76,6 +80,8 @@ QUICK = Sizes(
     steps_each=10,
     steps_alone=30,
     recoveries=1,
+    model_chunks=500,
+    first_pieces=3,
 )
 
 

@@ -12,6 +12,7 @@ from . import (
     followers,
     idle,
     latency,
+    models,
     naps,
     paced,
     pickup,
@@ -40,6 +41,7 @@ GROUPS: Mapping[str, Group] = {
     "naps": naps.rows,
     "relay": relay.rows,
     "steps": steps.rows,
+    "models": models.rows,
     "idle": idle.rows,
     "recovery": recovery.rows,
 }
