@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forebay.authoring import Message, agent
+    from forebay.authoring import Message, act, agent, tool
     from forebay.core import events
     from forebay.core.errors import QuestionTimedOut, StepFailed
     from forebay.core.events import Option, Prompt
@@ -18,8 +18,10 @@ __all__ = [
     "Prompt",
     "QuestionTimedOut",
     "StepFailed",
+    "act",
     "agent",
     "events",
+    "tool",
 ]
 
 _HOMES = {
@@ -30,7 +32,9 @@ _HOMES = {
     "Prompt": "forebay.core.events",
     "QuestionTimedOut": "forebay.core.errors",
     "StepFailed": "forebay.core.errors",
+    "act": "forebay.authoring",
     "agent": "forebay.authoring",
+    "tool": "forebay.authoring",
 }
 
 

@@ -3,18 +3,19 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pydantic
 
-from forebay.core.errors import AgentLoadError, FieldProblem, InvalidInput
+from forebay.core.errors import AgentLoadError, InvalidInput
 from forebay.core.json import Json
 from forebay.ports.agent import Agent, BlockingContext, Context, Style
 
+from .schema import first_line, hints_of, model_of, parameters_of, problems_of, values_of
+
 _T = TypeVar("_T", bound=Callable[..., object])
 _MARK = "__forebay_agent__"
-_CONTEXT_NAMES = ("ctx", "context")
 
 
 class Message(pydantic.BaseModel):
@@ -65,13 +66,13 @@ class FunctionAgent:
 def make_agent(body: Callable[..., object], name: str, description: str = "") -> FunctionAgent:
     """Make an agent of a function, a generator, or a class with `run`. Raises AgentLoadError."""
     function = _function_of(body, name)
-    hints = _hints(name, function)
-    takes_context, parameters = _parameters(function, hints, is_method=inspect.isclass(body))
+    hints = hints_of(f"Agent {name!r}", function)
+    context, parameters = parameters_of(function, hints, is_method=inspect.isclass(body))
     reader, schema, spread = _input_of(name, hints, parameters)
 
     def call(ctx: Context | BlockingContext, value: object) -> object:
         target = cast(Callable[..., object], body().run) if inspect.isclass(body) else body  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-        before = (ctx,) if takes_context else ()
+        before = () if context is None else (ctx,)
         if not parameters:
             return target(*before)
         if spread:
@@ -82,7 +83,7 @@ def make_agent(body: Callable[..., object], name: str, description: str = "") ->
 
     return FunctionAgent(
         name,
-        description or _first_line(body),
+        description or first_line(body),
         _style_of(function),
         schema,
         call,
@@ -121,28 +122,6 @@ def _style_of(function: Callable[..., object]) -> Style:
     return "generator" if inspect.isgeneratorfunction(function) else "function"
 
 
-def _hints(name: str, function: Callable[..., object]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise AgentLoadError(f"Agent {name!r}: an annotation cannot be read: {error}") from error
-
-
-def _parameters(
-    function: Callable[..., object], hints: dict[str, Any], *, is_method: bool
-) -> tuple[bool, list[inspect.Parameter]]:
-    parameters = list(inspect.signature(function).parameters.values())[is_method:]
-    takes_context = bool(parameters) and (
-        parameters[0].name in _CONTEXT_NAMES
-        or hints.get(parameters[0].name) in (Context, BlockingContext)
-    )
-    return takes_context, parameters[takes_context:]
-
-
-def _first_line(body: object) -> str:
-    return (inspect.getdoc(body) or "").partition("\n")[0]
-
-
 # --- what it takes ------------------------------------------------------------------------------
 
 
@@ -153,7 +132,7 @@ def _input_of(
     if not parameters:
         return (lambda value: value), {}, False
     if len(parameters) > 1:
-        model = _model_of(name, parameters, hints)
+        model = model_of(f"{name} input", parameters, hints)
         typed = _Typed(name, pydantic.TypeAdapter(model))
         return typed.spread, cast(Json, model.model_json_schema()), True
     (parameter,) = parameters
@@ -165,26 +144,6 @@ def _input_of(
     adapter: pydantic.TypeAdapter[object] = pydantic.TypeAdapter(hint)
     read = _messages_or(_Typed(name, adapter).read) if hint == list[Message] else None
     return read or _Typed(name, adapter).read, cast(Json, adapter.json_schema()), False
-
-
-def _model_of(
-    name: str, parameters: list[inspect.Parameter], hints: dict[str, Any]
-) -> type[pydantic.BaseModel]:
-    # Aliases, because a parameter may be called what a model has of its own (`schema`, `copy`…).
-    fields: dict[str, object] = {
-        f"parameter_{at}": (
-            hints.get(parameter.name, object),
-            pydantic.Field(
-                ... if parameter.default is inspect.Parameter.empty else parameter.default,
-                alias=parameter.name,
-            ),
-        )
-        for at, parameter in enumerate(parameters)
-    }
-    return cast(
-        type[pydantic.BaseModel],
-        pydantic.create_model(f"{name} input", **fields),  # pyright: ignore[reportCallIssue, reportArgumentType]
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,24 +182,13 @@ class _Typed:
         try:
             return self.adapter.validate_python(value)
         except pydantic.ValidationError as error:
-            problems = [
-                FieldProblem(("input", *problem["loc"]), problem["msg"], problem["type"])
-                for problem in error.errors(include_url=False, include_context=False)
-            ]
+            problems, told = problems_of(error, "input")
             raise InvalidInput(
-                f"Agent {self.agent!r} does not take this input: "
-                + "; ".join(_sentence(problem) for problem in problems[:3]),
-                problems=problems,
+                f"Agent {self.agent!r} does not take this input: {told}", problems=problems
             ) from error
 
     def spread(self, value: Json) -> dict[str, object]:
-        model = cast(pydantic.BaseModel, self.read(value))
-        fields = type(model).model_fields
-        return {field.alias or name: getattr(model, name) for name, field in fields.items()}
-
-
-def _sentence(problem: FieldProblem) -> str:
-    return f"{'.'.join(str(part) for part in problem.location)}: {problem.message}"
+        return values_of(cast(pydantic.BaseModel, self.read(value)))
 
 
 def _messages_or(read: Callable[[Json], object]) -> Callable[[Json], object]:
