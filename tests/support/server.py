@@ -3,7 +3,7 @@
 import asyncio
 import io
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -85,14 +85,19 @@ async def serving(
     *agents: object,
     storage: Storage | None = None,
     clock: ManualClock | None = None,
+    sources: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncGenerator[Server]:
-    """A server with these agents, on memory and a clock that stands still."""
+    """A server with these agents, and those of other sources, on memory and a clock that stands
+    still."""
     clock = clock or ManualClock()
     log = io.StringIO()
     with source_of(*agents) as source:
         chosen = Settings(
-            db_url="memory:", agents=(source,) if agents else (), log_format="json", **settings
+            db_url="memory:",
+            agents=((source,) if agents else ()) + tuple(sources),
+            log_format="json",
+            **settings,
         )
         app = Application(chosen, clock=clock, storage=storage or memory(clock), log_to=log)
     app.start()
