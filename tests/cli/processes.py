@@ -75,7 +75,15 @@ class Place:
 
     def begin_at(self, terminal: int | None, *arguments: str, **variables: str) -> "Process":
         """Start `forebay` with a terminal as its standard input, and go on."""
-        command = [*FOREBAY, *arguments]
+        return self._begin([*FOREBAY, *arguments], variables, terminal)
+
+    def begin_with(self, command: Sequence[str], **variables: str) -> "Process":
+        """Start a command of any interpreter, and go on."""
+        return self._begin(command, variables)
+
+    def _begin(
+        self, command: Sequence[str], variables: Mapping[str, str], terminal: int | None = None
+    ) -> "Process":
         process = Process(command, self.folder, self.variables(variables), terminal)
         self._begun.append(process)
         return process

@@ -164,4 +164,4 @@ def test_people_see_a_table_and_the_agents(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["SETTING", "VALUE", "SOURCE"]
     assert any(line.split() == ["port", "8000", "default"] for line in lines)
-    assert lines[-1] == "agents: echo"
+    assert lines[-1] == "agents: echo, extractive"

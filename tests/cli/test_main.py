@@ -34,7 +34,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["sevre"], ["serve", "--prot", "1"], ["runs"], ["run", "echo"], ["serve", "--po", "1"]],
+    [[], ["sevre"], ["serve", "--prot", "1"], ["runs"], ["serve", "--po", "1"]],
 )
 def test_wrong_usage_is_told_in_one_line(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

@@ -18,5 +18,5 @@ def test_the_page_has_every_command_and_no_hidden_option() -> None:
     for command in ("list", "show", "follow", "answer", "cancel"):
         assert f"\n## forebay runs {command}\n" in page
     assert "--as-child" not in page
-    assert "| `--db URL` |" in page
+    assert "| `--db, --db_url URL` |" in page
     assert "`FOREBAY_DB_URL`" in page

@@ -74,6 +74,7 @@ def test_agents_are_listed(asked: Asked) -> None:
         "average",
         "count",
         "echo",
+        "extractive",
         "shout",
     ]
     lines = asked("agents").out.splitlines()

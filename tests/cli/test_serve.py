@@ -369,7 +369,7 @@ async def body(text: str):
 
 def names(server: Server) -> list[str]:
     with Client(server.url) as client:
-        return [agent.name for agent in client.agents() if agent.name != "echo"]
+        return [agent.name for agent in client.agents() if agent.name not in ("echo", "extractive")]
 
 
 def until_named(server: Server, name: str) -> None:

@@ -65,3 +65,11 @@ def test_a_default_that_is_not_there_is_refused():
 def test_two_agents_of_one_name_are_refused():
     with pytest.raises(AgentLoadError, match="'one'"):
         Agents([ONE, named("one")], [ECHO])
+
+
+def test_an_agent_that_only_others_can_execute_is_known_all_the_same():
+    agents = Agents([ONE, TWO], [ECHO], "one", elsewhere=["one"])
+    assert agents.default() is ONE
+    assert [agent.name for agent in agents.all()] == ["echo", "one", "two"]
+    assert [agent.name for agent in agents.here()] == ["echo", "two"]
+    assert [agents.is_elsewhere(name) for name in ("one", "two")] == [True, False]

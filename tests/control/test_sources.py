@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from forebay.control.sources import load_source
+from forebay.control.sources import load, load_source
 from forebay.core.errors import AgentLoadError
 
 TWO = """
@@ -129,3 +129,58 @@ def test_what_the_decorator_refuses_keeps_its_own_message(folder: Path):
     name = write(folder, "import forebay\n@forebay.agent('x')\nclass X: pass\n")
     with pytest.raises(AgentLoadError, match="needs a `run` method"):
         load_source(f"{name}.py")
+
+
+# --- tools --------------------------------------------------------------------------------------
+
+WITH_TOOLS = """
+import forebay
+from forebay.authoring import make_tool
+
+@forebay.agent()
+async def ask(ctx, text: str):
+    return text
+
+@forebay.agent()
+async def other(ctx, text: str):
+    return text
+
+@forebay.tool
+def weather(city: str) -> str:
+    "Tells the weather."
+    return city
+
+shout = make_tool(lambda text: text, "shout")
+again = weather
+"""
+
+
+def test_the_tools_of_a_source_come_with_its_agents(folder: Path):
+    loaded = load(f"{write(folder, WITH_TOOLS)}.py")
+    assert sorted(agent.name for agent in loaded.agents) == ["ask", "other"]
+    assert sorted(tool.name for tool in loaded.tools) == ["shout", "weather"]
+
+
+def test_one_agent_of_a_source_has_all_its_tools(folder: Path):
+    loaded = load(f"{write(folder, WITH_TOOLS)}:ask")
+    assert [agent.name for agent in loaded.agents] == ["ask"]
+    assert sorted(tool.name for tool in loaded.tools) == ["shout", "weather"]
+
+
+def test_a_source_may_be_one_tool(folder: Path):
+    loaded = load(f"{write(folder, WITH_TOOLS)}:weather")
+    assert loaded.agents == ()
+    assert [tool.description for tool in loaded.tools] == ["Tells the weather."]
+
+
+def test_a_source_of_tools_alone_is_no_source_of_agents(folder: Path):
+    source = write(folder, "import forebay\n@forebay.tool\ndef weather(city: str): ...\n")
+    assert [tool.name for tool in load(source).tools] == ["weather"]
+    with pytest.raises(AgentLoadError, match="defines no agent"):
+        load_source(source)
+
+
+def test_a_tool_that_cannot_be_made_says_where_it_is(folder: Path):
+    source = write(folder, "import forebay\n@forebay.tool\ndef weather(*cities): ...\n")
+    with pytest.raises(AgentLoadError, match=r"cannot be imported: Tool 'weather': \*cities"):
+        load(source)

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,8 +49,8 @@ def test_every_python_example_says_what_it_does() -> None:
 
 
 @pytest.mark.parametrize("block", AGENT_EXAMPLES, ids=lambda block: block.name)
-async def test_an_agent_of_the_documentation_answers_as_told(block: Block) -> None:
-    async with serving(*things_in(block)) as server:
+async def test_an_agent_of_the_documentation_answers_as_told(block: Block, tmp_path: Path) -> None:
+    async with serving(*things_in(block), **models_of(block, tmp_path)) as server:
         body = {name: block.told[name] for name in ("agent", "input") if name in block.told}
         run = (await server.client.post("/api/runs", body)).json()
         for answer in block.told.get("answers", ()):
@@ -62,6 +63,17 @@ async def test_an_agent_of_the_documentation_answers_as_told(block: Block) -> No
         if "types" in block.told:
             told = await server.entries(run["id"])
             assert [entry["type"] for entry in told] == block.told["types"]
+
+
+def models_of(block: Block, folder: Path) -> dict[str, Any]:
+    """The settings with which a server has the scripted models that an example is told of."""
+    if "models" not in block.told:
+        return {}
+    scripts = block.told["models"].items()
+    llms = {name: {"_type": "scripted", "script": script} for name, script in scripts}
+    path = folder / "models.json"
+    path.write_text(json.dumps({"llms": llms}))  # which is YAML too
+    return {"config_file": str(path)}
 
 
 @pytest.mark.parametrize("block", CLIENT_EXAMPLES, ids=lambda block: block.name)
@@ -104,7 +116,7 @@ def test_what_is_shown_of_a_run_is_what_a_run_has() -> None:
     assert set(shown) == {
         "id", "agent", "status", "reason", "durable", "events", "attempt", "session", "metadata",
         "created_at", "started_at", "finished_at", "expires_at", "output", "error", "usage",
-        "questions", "position",
+        "questions", "position", "cost_usd",
     }  # fmt: skip
 
 

@@ -145,6 +145,7 @@ async def test_agents_are_listed_with_their_schemas_and_the_default():
     assert [(each["name"], each["default"]) for each in agents] == [
         ("broken", True),
         ("echo", False),
+        ("extractive", False),
         ("give", False),
     ]
     assert agents[0]["description"] == "Says something and breaks."
@@ -153,5 +154,5 @@ async def test_agents_are_listed_with_their_schemas_and_the_default():
 
 async def test_without_agents_of_ones_own_echo_is_the_default():
     async with serving() as server:
-        (only,) = (await server.client.get("/api/agents")).json()["agents"]
-        assert (only["name"], only["default"]) == ("echo", True)
+        agents = (await server.client.get("/api/agents")).json()["agents"]
+        assert [each["name"] for each in agents if each["default"]] == ["echo"]

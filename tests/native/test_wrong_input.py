@@ -127,7 +127,7 @@ async def test_an_unknown_agent_is_a_404_that_names_those_there_are(server: Serv
     problem = await refused(
         server, 404, "agent_not_found", "POST", "/api/runs", body={"input": "hi", "agent": name}
     )
-    assert "echo, give" in str(problem["detail"])
+    assert "echo, extractive, give" in str(problem["detail"])
     assert len(str(problem["detail"])) < 1000
 
 

@@ -6,6 +6,7 @@ from importlib import metadata
 from typing import TextIO, cast
 
 from forebay.access.callers import Callers
+from forebay.control.providers import ProviderWatch
 from forebay.core.clock import Clock, SystemClock
 from forebay.core.errors import (
     MigrationNeeded,
@@ -32,6 +33,7 @@ from forebay.settings import Settings, is_loopback
 
 from .engine import Duties, Engine
 from .metrics import metrics
+from .workflow import Described
 
 VERSION = metadata.version("forebay")
 
@@ -65,8 +67,10 @@ class Application:
         self.agents = self._engine.agents
         self.gate = self._engine.gate
         self.settled = self._engine.settled
+        self.usable = self._engine.usable
         self.runs = self._engine.runs
         self._retention = Retention(self.storage, clock)
+        self._providers = ProviderWatch(self._engine.configured_models, clock)
         self.streams = Streams(clock)
         self.desk = Desk(
             Callers(),
@@ -85,6 +89,7 @@ class Application:
                 check_origin=not settings.require_auth,
                 loopback_only=is_loopback(settings.host),
                 hosts=settings.allowed_hosts,
+                pattern=settings.cors_origin_regex or "",
             ),
             body_limit=settings.body_limit_bytes,
             guard=self._guard,
@@ -106,7 +111,7 @@ class Application:
 
     @property
     def fatal(self) -> StartError | MigrationNeeded | None:
-        """Why the database will never be open."""
+        """Why this server will never be usable."""
         return self._engine.fatal
 
     def start(self) -> None:
@@ -121,6 +126,7 @@ class Application:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
         await self._retention.aclose()
+        await self._providers.aclose()
         await self._engine.end_runs()
         await self.streams.aclose()
         await self._engine.aclose()
@@ -150,7 +156,11 @@ class Application:
             self.stopped.set()
             return
         self._retention.start()
+        self._providers.start()
         self.streams.start()
+        await self.usable.wait()
+        if self.fatal is not None:
+            self.stopped.set()
 
     # --- what it says of itself -----------------------------------------------------------------
 
@@ -172,7 +182,12 @@ class Application:
 
     def _degraded(self) -> list[str]:
         nobody = ["No run worker is alive: queued runs wait."] if self._live_workers == 0 else []
-        return [*self.storage.degraded, *nobody]
+        return [*self._engine.degraded, *self._providers.problems, *nobody]
+
+    @property
+    def described(self) -> Described | None:
+        """What the workflow file describes, if there is one."""
+        return self._engine.described
 
     async def _metrics(self) -> list[Metric]:
         return await metrics(self.storage, self.runs, self.edge, self.streams, self._clock)

@@ -5,6 +5,7 @@ A server puts HTTP in front of it, a worker does not.
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TextIO
 
@@ -13,6 +14,7 @@ from forebay.core.errors import DatabaseUnavailable, Full, MigrationNeeded, Star
 from forebay.core.gate import Gate
 from forebay.core.holders import new_holder
 from forebay.executors.inline import InlineExecutor
+from forebay.ports.models import Embedder, Model
 from forebay.ports.storage import Storage
 from forebay.runs.crowding import Limits
 from forebay.runs.execute import Execution
@@ -24,6 +26,7 @@ from forebay.settings import Settings, log_form
 
 from .catalogue import load_catalogue
 from .database import open_storage
+from .workflow import Described
 
 _AGENT_THREADS = 64
 _OPEN_RETRY_SECONDS = 1.0
@@ -55,19 +58,20 @@ class Engine:
         self.storage = storage or open_storage(settings, clock)
         self._catalogue = load_catalogue(settings, clock)
         self.agents = self._catalogue.agents
+        bench = self._catalogue.bench
         self.gate = Gate()
         self.fatal: StartError | MigrationNeeded | None = None
         self.settled = asyncio.Event()
         """The database is open, or it is known that it never will be (`fatal`)."""
+        self.usable = asyncio.Event()
+        """So is everything else, or it never will be (`fatal`)."""
         self._clock = clock
         self._threads = ThreadPoolExecutor(_AGENT_THREADS, "forebay-agent")
         self._lines = RunLines(log_to or sys.stderr, log_form(settings, log_to or sys.stderr))
         self.runs = Runs(
             self.storage,
             InlineExecutor(),
-            Execution(
-                clock, self._threads, self._catalogue.models, self._catalogue.tools, settings.dev
-            ),
+            Execution(clock, self._threads, bench.models, bench.tools, settings.dev),
             clock=clock,
             place=Place(duties.executor, new_holder(), self.agents.code),
             keep_light=settings.keep_light_runs,
@@ -87,7 +91,7 @@ class Engine:
         queue = Queue(
             self.runs,
             self.storage,
-            {agent.name: agent for agent in self.agents.all()},
+            {agent.name: agent for agent in self.agents.here()},
             clock,
             concurrency=settings.concurrency,
         )
@@ -95,8 +99,25 @@ class Engine:
         self._was_open = False
         self._watching: asyncio.Task[None] | None = None
 
+    @property
+    def degraded(self) -> Sequence[str]:
+        """What does not work now, for people."""
+        return [*self.storage.degraded, *self._catalogue.degraded]
+
+    @property
+    def configured_models(self) -> Sequence[Model | Embedder]:
+        """The models that the operator has named."""
+        models = self._catalogue.bench.models
+        return [*models.models.values(), *models.embedders.values()]
+
+    @property
+    def described(self) -> Described | None:
+        """What the workflow file describes, if there is one."""
+        return self._catalogue.described
+
     def start(self) -> None:
         """Begin to open the database; `settled` tells when that is over."""
+        self._catalogue.start()
         self._watching = asyncio.create_task(self._watch(), name="database-watch")
 
     async def take_no_more(self) -> None:
@@ -124,10 +145,13 @@ class Engine:
     async def _watch(self) -> None:
         try:
             await self._open()
+            await self._catalogue.ready()
         except (StartError, MigrationNeeded) as error:
             self.fatal = error
             self.settled.set()
             return
+        finally:
+            self.usable.set()
         while True:
             await self._clock.sleep(_PING_SECONDS)
             try:

@@ -23,14 +23,16 @@ class Worker:
         self._drain_seconds = settings.drain_seconds
         self._drained = asyncio.Event()
         self.agents = self._engine.agents
+        self.described = self._engine.described
         self.holder = self._engine.runs.place.holder
         """Under which name it takes leases."""
         self.settled = self._engine.settled
+        self.usable = self._engine.usable
         self.gate = self._engine.gate
 
     @property
     def fatal(self) -> StartError | MigrationNeeded | None:
-        """Why the database will never be open."""
+        """Why this worker will never be usable."""
         return self._engine.fatal
 
     def start(self) -> None:

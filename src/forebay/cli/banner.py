@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from forebay.core.json import Json
 from forebay.ports.agent import Agent
@@ -11,6 +11,10 @@ from forebay.settings import Settings, database_name, is_loopback
 
 from .example import example_of
 from .listen import Listening
+from .workflow import lines_of, told
+
+if TYPE_CHECKING:
+    from forebay.app.workflow import Described
 
 _HELLO = "Hello from Forebay"
 _HEADER = "-H 'content-type: application/json'"
@@ -23,6 +27,7 @@ class Banner(NamedTuple):
     database: str
     commands: dict[str, str]
     warnings: Sequence[str]
+    described: "Described | None" = None
 
     def text(self) -> str:
         """For people."""
@@ -30,6 +35,7 @@ class Banner(NamedTuple):
             f"Forebay is at {self.url}",
             f"  docs      {self.url}/docs",
             f"  database  {self.database}",
+            *lines_of(self.described),
             "",
         ]
         for purpose, command in self.commands.items():
@@ -42,18 +48,27 @@ class Banner(NamedTuple):
             "url": self.url,
             "docs": f"{self.url}/docs",
             "database": self.database,
+            "workflow": told(self.described),
             "commands": {**self.commands},
             "warnings": list(self.warnings),
         }
 
 
-def banner_of(settings: Settings, listening: Listening, agent: Agent, *, named: bool) -> Banner:
+def banner_of(
+    settings: Settings,
+    listening: Listening,
+    agent: Agent,
+    *,
+    named: bool,
+    described: "Described | None" = None,
+) -> Banner:
     """What a server says; `named`: whether a request has to name the agent."""
     return Banner(
         listening.url,
         database_name(settings),
         _commands(f"{listening.url}/api/runs", agent, named=named),
         warnings_of(settings),
+        described,
     )
 
 

@@ -1,36 +1,137 @@
-"""`forebay check`: the settings, where each comes from, and whether the agents can be loaded."""
+"""`forebay check`: the settings, where each comes from, and whether all that they name is right."""
 
 import argparse
+import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from forebay.app.catalogue import Catalogue, load_catalogue
+from forebay.core.clock import SystemClock
 from forebay.core.json import Json
-from forebay.settings import Sourced, load
+from forebay.ports.models import Embedder, Finding, Model
+from forebay.settings import Settings, Sourced, load, workflow_file
 
-from .outcome import DONE
+from .outcome import DONE, FAILED
 from .output import table, tell
 from .parser import given
+from .workflow import name_of, told
+
+
+class Component(NamedTuple):
+    """A part of the workflow file."""
+
+    section: str
+    name: str
+    type: str
+
+
+class Asked(NamedTuple):
+    """What a model has answered."""
+
+    name: str
+    findings: Sequence[Finding]
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print everything. Raises SettingError, AgentLoadError."""
-    settings, found = load(given(arguments))
-    from forebay.app.catalogue import load_catalogue
-    from forebay.core.clock import SystemClock
+    """Print everything. Raises SettingError, AgentLoadError, WorkflowError."""
+    # All that is wrong with a workflow file is told together, when it is built.
+    settings, found = load(given(arguments), is_strict=False)
+    return asyncio.run(_check(settings, found, arguments))
 
-    names = [agent.name for agent in load_catalogue(settings, SystemClock()).agents.all()]
-    told: Json = {
+
+async def _check(
+    settings: Settings, found: Sequence[Sourced], arguments: argparse.Namespace
+) -> int:
+    catalogue = load_catalogue(settings, SystemClock())
+    try:
+        await catalogue.ready()
+        components = _components(settings)
+        nat = catalogue.described.nat if catalogue.described else None
+        if nat is not None and nat.is_here:
+            await nat.ready()
+        asked = await _ask(catalogue) if arguments.online else []
+    finally:
+        await catalogue.aclose()
+    names = [agent.name for agent in catalogue.agents.all()]
+    said: Json = {
         "settings": [
             {"name": each.name, "value": _value(each), "source": each.source} for each in found
         ],
         "agents": list[Json](names),
+        "workflow": told(catalogue.described),
+        "components": [dict[str, Json](each._asdict()) for each in components],
+        "models": [
+            {"name": each.name, "about": one.about, "is_ok": one.is_ok, "message": one.message}
+            for each in asked
+            for one in each.findings
+        ],
     }
-    tell(_text(found, names), told, as_json=arguments.json)
-    return DONE
+    text = "\n\n".join(
+        [
+            _settings_text(found),
+            f"agents: {', '.join(names)}",
+            *_workflow_text(catalogue, components),
+            *_models_text(asked),
+        ]
+    )
+    tell(text, said, as_json=arguments.json)
+    return DONE if all(one.is_ok for each in asked for one in each.findings) else FAILED
 
 
-def _text(found: Sequence[Sourced], names: Sequence[str]) -> str:
+def _components(settings: Settings) -> list[Component]:
+    """What the workflow file describes, whoever runs it. Raises WorkflowError."""
+    file = workflow_file(settings)
+    if file is None:
+        return []
+    from forebay.control.workflow.structure import read_structure
+
+    structure = read_structure(file)
+    structure.refuse_problems()
+    return [Component(each.section, each.name, each.type) for each in structure.components]
+
+
+async def _ask(catalogue: Catalogue) -> list[Asked]:
+    """Ask each model that is configured whether it works."""
+    models: list[Model | Embedder] = [
+        *catalogue.bench.models.models.values(),
+        *catalogue.bench.models.embedders.values(),
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        asking = [(model.name, tasks.create_task(_validate(model))) for model in models]
+    return [Asked(name, task.result()) for name, task in asking]
+
+
+async def _validate(model: Model | Embedder) -> Sequence[Finding]:
+    return await model.validate()
+
+
+# --- for people ---------------------------------------------------------------------------------
+
+
+def _settings_text(found: Sequence[Sourced]) -> str:
     rows = [(each.name, each.shown or "-", each.source) for each in found]
-    return f"{table([('SETTING', 'VALUE', 'SOURCE'), *rows])}\n\nagents: {', '.join(names)}"
+    return table([("SETTING", "VALUE", "SOURCE"), *rows])
+
+
+def _workflow_text(catalogue: Catalogue, components: Sequence[Component]) -> list[str]:
+    described = catalogue.described
+    if described is None:
+        return []
+    lines = [f"workflow: {name_of(described)}"]
+    if components:
+        lines.append(table([("SECTION", "NAME", "TYPE"), *components]))
+    if described.unused:
+        lines.append(f"without effect here: {', '.join(described.unused)}")
+    return lines
+
+
+def _models_text(asked: Sequence[Asked]) -> list[str]:
+    rows = [
+        (each.name, one.about, "ok" if one.is_ok else "wrong", one.message)
+        for each in asked
+        for one in each.findings
+    ]
+    return [table([("MODEL", "ABOUT", "", "FOUND"), *rows])] if rows else []
 
 
 def _value(setting: Sourced) -> Json:

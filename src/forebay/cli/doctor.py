@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from forebay.app.catalogue import load_catalogue
 from forebay.app.database import look_at_database, sqlite_version
 from forebay.core.clock import SystemClock
-from forebay.core.errors import ForebayError
+from forebay.core.errors import ForebayError, WorkflowError
 from forebay.core.json import Json
 from forebay.settings import Settings, database, database_name, load
 
@@ -22,6 +22,7 @@ from .listen import listen, url_of
 from .outcome import DONE, FAILED, Refusal
 from .output import tell
 from .parser import given
+from .workflow import name_of
 
 _OLDEST_PYTHON = (3, 11)
 _OLDEST_SQLITE = (3, 51, 3)
@@ -40,7 +41,7 @@ class Finding(NamedTuple):
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Look at everything; tells whether something is wrong."""
-    settings, _ = load(given(arguments))
+    settings, _ = load(given(arguments), is_strict=False)  # it is told below what is wrong
     findings = list(_examine(settings))
     text = "\n".join(f"{each.state:<8} {each.about}: {each.message}" for each in findings)
     told: Json = [each._asdict() for each in findings]
@@ -57,7 +58,7 @@ def _examine(settings: Settings) -> Iterator[Finding]:
     if path is not None:
         yield from _file(path)
     yield _port(settings)
-    yield _agents(settings)
+    yield from _agents(settings)
     for warning in warnings_of(settings):
         yield Finding("warning", "address", warning)
 
@@ -120,9 +121,19 @@ async def _is_forebay(settings: Settings) -> bool:
     return True
 
 
-def _agents(settings: Settings) -> Finding:
+def _agents(settings: Settings) -> Iterator[Finding]:
     try:
-        agents = load_catalogue(settings, SystemClock()).agents
+        catalogue = load_catalogue(settings, SystemClock())
+    except WorkflowError as error:
+        for line in error.message.splitlines():
+            yield Finding("wrong", "workflow", line)
+        return
     except ForebayError as error:
-        return Finding("wrong", "agents", error.message)
-    return Finding("ok", "agents", agents.names)
+        yield Finding("wrong", "agents", error.message)
+        return
+    yield Finding("ok", "agents", catalogue.agents.names)
+    described = catalogue.described
+    if described is not None:
+        yield Finding("ok", "workflow", name_of(described))
+        for key in described.unused:
+            yield Finding("warning", "workflow", f"{key} has no effect here")

@@ -6,7 +6,14 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from forebay.core.errors import Denied, ForebayError, Full, MigrationNeeded, Unauthenticated
+from forebay.core.errors import (
+    Denied,
+    ForebayError,
+    Full,
+    MigrationNeeded,
+    Unauthenticated,
+    WorkflowError,
+)
 from forebay.core.errors import Unavailable as NotReached
 
 from .outcome import DENIED, FAILED, UNREACHABLE, USAGE, Refusal
@@ -28,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(refusal.message, refusal.code, as_json=as_json)
         return refusal.exit_code
     except ForebayError as error:
-        complain(error.message, error.code, as_json=as_json)
+        complain(error.message, error.code, as_json=as_json, problems=problems_of(error))
         return exit_code_of(error)
     except BrokenPipeError:
         # Whoever read our output has left; the interpreter would complain when it flushes.
@@ -48,6 +55,11 @@ def exit_code_of(error: ForebayError) -> int:
     if isinstance(error, NotReached | Full) and not isinstance(error, MigrationNeeded):
         return UNREACHABLE
     return USAGE
+
+
+def problems_of(error: ForebayError) -> list[str]:
+    """What is wrong with a workflow file, a line each."""
+    return error.message.splitlines() if isinstance(error, WorkflowError) else []
 
 
 def _function(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:

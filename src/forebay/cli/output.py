@@ -12,14 +12,17 @@ def tell(text: str, value: Json, *, as_json: bool) -> None:
     print(json.dumps(value, ensure_ascii=False) if as_json else text)
 
 
-def complain(message: str, code: str, *, as_json: bool) -> None:
-    """Print what went wrong, in one line."""
-    line = " ".join(message.split())
+def complain(message: str, code: str, *, as_json: bool, problems: Sequence[str] = ()) -> None:
+    """Print what went wrong, in one line; or in one for each of several problems."""
+    lines = [" ".join(each.split()) for each in problems or [message]]
     if as_json:
-        line = json.dumps({"error": {"code": code, "message": line}}, ensure_ascii=False)
-    else:
-        line = f"forebay: {line}"
-    print(line, file=sys.stderr)
+        error: dict[str, Json] = {"code": code, "message": " ".join(lines)}
+        if problems:
+            error["problems"] = list[Json](lines)
+        print(json.dumps({"error": error}, ensure_ascii=False), file=sys.stderr)
+        return
+    for line in lines:
+        print(f"forebay: {line}", file=sys.stderr)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -76,15 +76,39 @@ def given(arguments: argparse.Namespace) -> dict[str, Value]:
     sources: Iterable[str] = [*(named.get("sources") or ()), *(named.get("agents") or ())]
     if agents := tuple(sources):
         found["agents"] = agents
-    if origins := named.get("cors_origins"):
-        found["cors_origins"] = tuple(origins)
+    for dest in ("cors_origins", "imports"):
+        if values := named.get(dest):
+            found[dest] = tuple(values)
+    overrides: Iterable[tuple[str, str]] = named.get("overrides") or ()
+    if pairs := tuple(f"{key}={value}" for key, value in overrides):
+        found["overrides"] = pairs
     return found
 
 
 _SETTINGS = (
     *("db_url", "host", "port", "default_agent", "dev", "log_level", "log_format"),
-    *("workers", "run_workers", "concurrency"),
+    *("workers", "run_workers", "concurrency", "config_file", "workflow_runtime"),
 )
+
+_FRONT_END = (
+    *("root_path", "scheduler_address", "max_running_async_jobs", "dask_workers"),
+    *("dask_log_level", "dask_worker_memory_limit", "dask_threads_per_worker"),
+    *("oauth2_callback_path", "use_gunicorn", "runner_class", "object_store"),
+    *("disable_legacy_routes", "enable_interactive_extensions"),
+)
+"""What `nat serve` has options for and we have none: they stand in for keys of a workflow file."""
+
+
+class _FrontEndOption(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        pair = (f"general.front_end.{self.dest}", values)
+        namespace.overrides = [*(namespace.overrides or ()), pair]
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -101,7 +125,7 @@ def _serve(commands: Commands) -> None:
     parser = _command(commands, "serve", "serve", "Start the server")
     _server_settings(parser)
     parser.add_argument(
-        "--reload", action="store_true", help="start again when the agents' files change"
+        "--reload", action="store_true", help="start again when the files of the agents change"
     )
     _as_child(parser)
 
@@ -110,6 +134,7 @@ def _worker(commands: Commands) -> None:
     more = "On any machine that reaches the database; beside any server."
     parser = _command(commands, "worker", "worker", "Execute queued runs", more)
     _sources(parser)
+    _workflow(parser)
     _database(parser)
     _agents_option(parser)
     _run_workers(parser)
@@ -129,10 +154,27 @@ def _as_child(parser: Parser) -> None:
 def _run(commands: Commands) -> None:
     more = "The run stands in the database like any other."
     parser = _command(commands, "run", "run", "Run an agent here, without a server", more)
-    parser.add_argument("agent", metavar="AGENT", help="the agent's name")
     parser.add_argument(
-        "text", metavar="TEXT", help="its input; JSON if it takes no text; - reads standard input"
+        "agent", metavar="AGENT", nargs="?", help="the agent's name; with --input the default one"
     )
+    parser.add_argument(
+        "text",
+        metavar="TEXT",
+        nargs="?",
+        help="its input; JSON if it takes no text; - reads standard input",
+    )
+    parser.add_argument(
+        "--input",
+        action="append",
+        dest="inputs",
+        metavar="TEXT",
+        help="an input; for each a run, one after the other (repeatable)",
+    )
+    parser.add_argument("--input_file", "--input-file", metavar="FILE", help="a file with an input")
+    parser.add_argument(
+        "--conversation_id", "--session", dest="session", metavar="ID", help="the conversation"
+    )
+    _workflow(parser)
     _agents_option(parser)
     _database(parser)
     _dev(parser)
@@ -144,9 +186,10 @@ def _migrate(commands: Commands) -> None:
 
 
 def _check(commands: Commands) -> None:
-    doc = "Print each setting with its source, and load the agents"
+    doc = "Print each setting with its source, and load the agents and the workflow file"
     parser = _command(commands, "check", "check", doc)
     _server_settings(parser)
+    parser.add_argument("--online", action="store_true", help="ask each model whether it answers")
 
 
 def _doctor(commands: Commands) -> None:
@@ -228,6 +271,9 @@ def _runs(commands: Commands) -> None:
 
 def _server_settings(parser: Parser) -> None:
     _sources(parser)
+    _workflow(parser)
+    for name in _FRONT_END:
+        parser.add_argument(f"--{name}", action=_FrontEndOption, help=argparse.SUPPRESS)
     _database(parser)
     parser.add_argument("--host", help="the address to listen on; default: 127.0.0.1")
     parser.add_argument(
@@ -258,6 +304,32 @@ def _sources(parser: Parser) -> None:
         metavar="SOURCE",
         nargs="*",
         help="your agents: agents.py, package.module or package.module:name",
+    )
+
+
+def _workflow(parser: Parser) -> None:
+    parser.add_argument(
+        "--config_file", "--config-file", metavar="FILE", help="a workflow file, as NAT has them"
+    )
+    parser.add_argument(
+        "--override",
+        action="append",
+        dest="overrides",
+        nargs=2,
+        metavar=("KEY", "VALUE"),
+        help="put a value into the workflow file: llms.main.temperature 0 (repeatable)",
+    )
+    parser.add_argument(
+        "--workflow-runtime",
+        choices=("auto", "native", "nat"),
+        help="what runs the workflow file; default: auto, native if Forebay has its types",
+    )
+    parser.add_argument(
+        "--import",
+        action="append",
+        dest="imports",
+        metavar="MODULE",
+        help="import this before the agents are loaded (repeatable)",
     )
 
 
@@ -298,6 +370,7 @@ def _dev(parser: Parser) -> None:
 def _database(parser: Parser) -> None:
     parser.add_argument(
         "--db",
+        "--db_url",
         dest="db_url",
         metavar="URL",
         help="a file for SQLite, postgresql://…, or memory:; default: ./forebay.db",

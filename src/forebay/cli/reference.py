@@ -18,10 +18,11 @@ _HEAD = """\
 <!-- Written by `python -m forebay.cli.reference > docs/cli.md`; do not edit. -->
 
 `serve`, `worker`, `run`, `migrate`, `check`, `doctor`, `backup` and `restore` read the settings
-themselves: command line, then `FOREBAY_*` variables, then `.env` (see [settings](settings.md)).
+themselves: command line, then `FOREBAY_*` variables, then `.env`, then the workflow file (see
+[settings](settings.md) and [workflows](workflows.md)).
 `agents` and `runs` ask a server: `--server`, then `FOREBAY_SERVER`; the token they present is
-`FOREBAY_TOKEN`. Errors are one line on standard error; with `--json` they are
-`{"error": {"code": …, "message": …}}`.
+`FOREBAY_TOKEN`. Errors are one line on standard error, or one for each thing that is wrong with a
+workflow file; with `--json` they are `{"error": {"code": …, "message": …}}`.
 """
 
 
@@ -58,7 +59,9 @@ def _row(name: str, meaning: str, setting: str) -> str:
 
 
 def _name(action: argparse.Action) -> str:
-    value = "|".join(map(str, action.choices or ())) or action.metavar or action.dest.upper()
+    metavar = action.metavar or action.dest.upper()
+    named = metavar if isinstance(metavar, str) else " ".join(metavar)
+    value = "|".join(map(str, action.choices or ())) or named
     if not action.option_strings:
         return f"{value} …" if action.nargs == "*" else str(value)
     return ", ".join(action.option_strings) + ("" if action.nargs == 0 else f" {value}")

@@ -5,8 +5,10 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from forebay.core.clock import Clock
+from forebay.settings import Settings, workflow_file
 
 _LOOK_SECONDS = 0.4
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
@@ -28,24 +30,42 @@ def folders_of(sources: Iterable[str]) -> list[Path]:
     return list(folders)
 
 
-def snapshot(folders: Iterable[Path]) -> Mapping[str, int]:
-    """When each Python file below these folders was changed."""
-    return {path: changed for folder in folders for path, changed in _files(folder)}
+class Watched(NamedTuple):
+    """A folder, and which files below it are looked at."""
+
+    folder: Path
+    suffixes: tuple[str, ...] = (".py",)
 
 
-async def changes(folders: Sequence[Path], clock: Clock) -> AsyncIterator[None]:
+def watched_of(settings: Settings) -> list[Watched]:
+    """What a server's agents are made of. Raises WorkflowError."""
+    found = [Watched(folder) for folder in folders_of([*settings.agents, *settings.imports])]
+    file = workflow_file(settings)
+    if file is not None:
+        suffixes = tuple({path.suffix for path in file.files})
+        folders = dict.fromkeys(path.parent for path in file.files)
+        found += [Watched(folder, suffixes) for folder in folders]
+    return found
+
+
+def snapshot(watched: Iterable[Watched]) -> Mapping[str, int]:
+    """When each of these files was changed."""
+    return {path: changed for each in watched for path, changed in _files(*each)}
+
+
+async def changes(watched: Sequence[Watched], clock: Clock) -> AsyncIterator[None]:
     """Yield whenever files have changed, and no longer do."""
-    seen = before = snapshot(folders)
+    seen = before = snapshot(watched)
     while True:
         await clock.sleep(_LOOK_SECONDS)
-        now = snapshot(folders)
+        now = snapshot(watched)
         if now == before != seen:
             seen = now
             yield
         before = now
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
+def _files(folder: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -55,6 +75,6 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
             continue
         with suppress(OSError):
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path))
-            elif entry.name.endswith(".py"):
+                yield from _files(Path(entry.path), suffixes)
+            elif entry.name.endswith(suffixes):
                 yield entry.path, entry.stat().st_mtime_ns

@@ -6,15 +6,16 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from forebay.app.application import Application
 from forebay.app.engine import Duties
 from forebay.core.caller import ANONYMOUS
 from forebay.core.codec import Entry, decode_json
-from forebay.core.errors import RunFinished
+from forebay.core.errors import AgentLoadError, RunFinished
 from forebay.core.events import Event, OutputChunk, OutputValue, RunWaiting
 from forebay.core.ids import as_uuid
 from forebay.core.json import Json
@@ -26,7 +27,7 @@ from forebay.settings import Settings, load, log_form
 
 from .leaving import leave_blocked_threads
 from .logs import set_up_logging
-from .outcome import DONE, FAILED
+from .outcome import DONE, FAILED, USAGE, Refusal
 from .output import complain
 from .parser import given
 from .person import Person
@@ -36,25 +37,54 @@ _OPEN_SECONDS = 5.0
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run an agent; tells whether it succeeded."""
+    """Run an agent, once for each input; tells whether all have succeeded."""
+    texts = _texts(arguments)
     settings, _ = load(given(arguments))
     settings = replace(settings, log_level="error")
     set_up_logging(settings.log_level, log_form(settings, sys.stderr))
     logging.getLogger("forebay.runs").disabled = True  # what a run raises is told below
-    text: str = sys.stdin.read() if arguments.text == "-" else arguments.text
-    running = _Running(settings, as_json=arguments.json)
-    view = asyncio.run(running.run(arguments.agent, text))
+    running = _Running(settings, arguments.session, as_json=arguments.json)
+    code = DONE if asyncio.run(running.run(arguments.agent, texts)) else FAILED
+    leave_blocked_threads(code)
+    return code
+
+
+def _texts(arguments: argparse.Namespace) -> list[str]:
+    """The inputs that the command line gives. Raises Refusal."""
+    texts: list[str] = list(arguments.inputs or ())
+    if arguments.input_file is not None:
+        texts.append(_read(Path(arguments.input_file)))
+    if arguments.text is not None:
+        texts.append(sys.stdin.read() if arguments.text == "-" else arguments.text)
+        if len(texts) > 1:
+            raise _refusal("The input is TEXT, or stands in --input or --input_file.")
+    if not texts:
+        raise _refusal("What is the input? forebay run AGENT TEXT, or forebay run --input TEXT.")
+    return texts
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise _refusal(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise _refusal(f"{path} is not written in UTF-8.") from error
+
+
+def _refusal(message: str) -> Refusal:
+    return Refusal(message, "no_input", USAGE)
+
+
+def _tell_end(view: View, *, as_json: bool) -> None:
     failure = view.fold.failure
     if failure is not None:
         if failure.traceback:
             print(failure.traceback, file=sys.stderr)
         message = f"the run did not succeed: {failure.message} ({failure.reason})"
-        complain(message, failure.reason, as_json=arguments.json)
+        complain(message, failure.reason, as_json=as_json)
     elif not view.run.is_finished:
-        complain(_what_to_do(view), "waiting", as_json=arguments.json)
-    code = DONE if view.run.status == "success" else FAILED
-    leave_blocked_threads(code)
-    return code
+        complain(_what_to_do(view), "waiting", as_json=as_json)
 
 
 def _what_to_do(view: View) -> str:
@@ -67,32 +97,48 @@ def _what_to_do(view: View) -> str:
 
 
 class _Running:
-    def __init__(self, settings: Settings, *, as_json: bool) -> None:
+    def __init__(self, settings: Settings, session: str | None, *, as_json: bool) -> None:
         self._settings = settings
+        self._session = session
         self._as_json = as_json
         self._is_talking = sys.stdin.isatty() and not as_json
         self._cancelling: asyncio.Task[None] | None = None
 
-    async def run(self, name: str, text: str) -> View:
-        """Run it until it ends or waits, and print its answer."""
+    async def run(self, name: str | None, texts: Sequence[str]) -> bool:
+        """Run each until it ends or waits, and print its answer; tells if all have succeeded."""
+        have_succeeded = True
         async with _opened(self._settings) as application:
-            agent = application.agents.get(name)
-            submission = Submission(
-                dialect=_DIALECT,
-                operation="runs",
-                input=_input(agent, text),
-                durable=True,
-                expiry_seconds=self._settings.expiry_seconds,
-                agent=name,
-                stays=self._is_talking,
-            )
-            started = await application.desk.start(submission, ANONYMOUS)
-            cancel = self._cancel_on_signals(application, started)
-            await self._print(application, started, cancel)
-            view = await started.view()
-            if self._as_json:
-                print(json.dumps(run_model(view.run, view.fold), ensure_ascii=False))
-            return view
+            agents = application.agents
+            agent = agents.default() if name is None else agents.get(name)
+            if agents.is_elsewhere(agent.name):
+                why = " ".join(application.readiness().degraded)
+                raise AgentLoadError(f"Agent {agent.name!r} cannot be executed here. {why}")
+            for text in texts:
+                view = await self._run(application, agent, text)
+                _tell_end(view, as_json=self._as_json)
+                have_succeeded = have_succeeded and view.run.status == "success"
+                if self._cancelling is not None:
+                    break
+        return have_succeeded
+
+    async def _run(self, application: Application, agent: Agent, text: str) -> View:
+        submission = Submission(
+            dialect=_DIALECT,
+            operation="runs",
+            input=_input(agent, text),
+            durable=True,
+            expiry_seconds=self._settings.expiry_seconds,
+            agent=agent.name,
+            session=self._session,
+            stays=self._is_talking,
+        )
+        started = await application.desk.start(submission, ANONYMOUS)
+        cancel = self._cancel_on_signals(application, started)
+        await self._print(application, started, cancel)
+        view = await started.view()
+        if self._as_json:
+            print(json.dumps(run_model(view.run, view.fold), ensure_ascii=False))
+        return view
 
     def _cancel_on_signals(self, application: Application, started: Started) -> Callable[[], None]:
         loop = asyncio.get_running_loop()
@@ -159,6 +205,8 @@ async def _opened(settings: Settings) -> AsyncGenerator[Application]:
         with suppress(TimeoutError):
             async with asyncio.timeout(_OPEN_SECONDS):
                 await application.settled.wait()
+        if application.settled.is_set():
+            await application.usable.wait()
         problem = application.fatal or application.gate.closed_by
         if problem is not None:
             raise problem

@@ -28,11 +28,11 @@ def serve(arguments: argparse.Namespace) -> int:
     launcher = Launcher(arguments.argv, listening.sockets)
     leader = launcher.launch("api", announces=True)
     from .logs import set_up_logging
-    from .reload import folders_of
+    from .reload import watched_of
     from .supervise import Crew, supervise
 
     set_up_logging(settings.log_level, log_form(settings, sys.stderr))
-    watched = folders_of(settings.agents) if arguments.reload else None
+    watched = watched_of(settings) if arguments.reload else None
     return supervise(settings, Crew(launcher, _roles(settings), leader, watched))
 
 

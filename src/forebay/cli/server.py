@@ -38,7 +38,13 @@ class Announcement:
     def make(self, application: Application) -> None:
         """Say it."""
         agent, is_default = _agent_of(application)
-        banner = banner_of(application.settings, self._listening, agent, named=not is_default)
+        banner = banner_of(
+            application.settings,
+            self._listening,
+            agent,
+            named=not is_default,
+            described=application.described,
+        )
         tell(banner.text(), banner.json(), as_json=self._as_json)
         sys.stdout.flush()
 
@@ -99,6 +105,7 @@ class Server(uvicorn.Server):
         if not await within(_SLOW_SECONDS, settled):
             log.warning("%s Trying again.", self._application.gate.closed_by)
             await settled.wait()
+        await self._application.usable.wait()
         if self._application.fatal is None:
             if announcement is not None:
                 announcement.make(self._application)

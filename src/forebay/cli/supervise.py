@@ -11,7 +11,6 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from forebay.app.database import open_storage
@@ -24,7 +23,7 @@ from .children import Child
 from .launch import Launched, Launcher, Role
 from .leases import Leases
 from .outcome import FAILED, USAGE
-from .reload import changes
+from .reload import Watched, changes
 from .waiting import first_of, within
 
 _LOOK_SECONDS = 1.0
@@ -44,8 +43,8 @@ class Crew(NamedTuple):
     roles: Sequence[Role]
     """Of these the first leads: the others begin when it can be used."""
     leader: Launched
-    watched: Sequence[Path] | None = None
-    """With `--reload`: the folders whose changes start everybody again."""
+    watched: Sequence[Watched] | None = None
+    """With `--reload`: the files whose changes start everybody again."""
 
 
 def supervise(settings: Settings, crew: Crew) -> int:
@@ -251,8 +250,8 @@ class Supervisor:
         for child in self._children:
             child.look()
 
-    async def _follow_changes(self, folders: Sequence[Path]) -> None:
-        async for _ in changes(folders, self._clock):
+    async def _follow_changes(self, watched: Sequence[Watched]) -> None:
+        async for _ in changes(watched, self._clock):
             log.info("a file has changed; starting again")
             over, self._era = self._era, _Era()
             over.over.set()

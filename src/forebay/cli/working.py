@@ -20,6 +20,7 @@ from .logs import set_up_logging
 from .outcome import DONE
 from .output import tell
 from .waiting import first_of, within
+from .workflow import lines_of, told
 
 _SLOW_SECONDS = 3.0
 
@@ -73,11 +74,21 @@ async def _until_usable(worker: Worker, stopping: asyncio.Event) -> None:
     if not await within(_SLOW_SECONDS, worker.settled, stopping):
         log.warning("%s Trying again.", worker.gate.closed_by)
         await first_of(worker.settled, stopping)
+    await first_of(worker.usable, stopping)
 
 
 def _announce(settings: Settings, worker: Worker, *, as_json: bool) -> None:
-    name, names = database_name(settings), [agent.name for agent in worker.agents.all()]
-    text = f"Forebay executes queued runs\n  database  {name}\n  agents    {', '.join(names)}"
-    told: Json = {"database": name, "agents": list[Json](names), "workers": settings.run_workers}
-    tell(text, told, as_json=as_json)
+    name, names = database_name(settings), [agent.name for agent in worker.agents.here()]
+    lines = [
+        "Forebay executes queued runs",
+        f"  database  {name}",
+        f"  agents    {', '.join(names)}",
+    ]
+    said: Json = {
+        "database": name,
+        "agents": list[Json](names),
+        "workflow": told(worker.described),
+        "workers": settings.run_workers,
+    }
+    tell("\n".join([*lines, *lines_of(worker.described)]), said, as_json=as_json)
     sys.stdout.flush()

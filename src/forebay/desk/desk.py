@@ -98,6 +98,7 @@ class Desk:
         """
         name = submission.agent
         agent = self._agents.default() if name is None else self._agents.get(name)
+        elsewhere = self._agents.is_elsewhere(agent.name)
         start = Start(
             agent=agent,
             input=submission.input,
@@ -105,7 +106,7 @@ class Desk:
             caller=caller,
             grant=_grant(submission),
             dialect=submission.dialect,
-            durable=submission.durable,
+            durable=submission.durable or elsewhere,
             expiry_seconds=submission.expiry_seconds,
             session=submission.session,
             session_policy=submission.session_policy or self._session_policy,
@@ -114,7 +115,7 @@ class Desk:
             trace=submission.trace,
             key=self._key(submission, caller),
             folded=submission.waits,
-            queued=submission.queued,
+            queued=submission.queued or elsewhere,
             stays=submission.stays,
         )
         admitted = await self._runs.start(start)

@@ -5,6 +5,7 @@ server: its `Origin` has to be our own or allowed, and on a loopback bind the `H
 loopback name (a page could otherwise have its own name resolve to us).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from .asgi import Headers
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _SEEN_NAMES = 256
+_LONGEST_ORIGIN = 300
 
 
 @dataclass(slots=True)
@@ -25,6 +27,8 @@ class OriginPolicy:
     check_origin: bool = True
     loopback_only: bool = False
     hosts: Sequence[str] = ()
+    pattern: str = ""
+    """A regular expression; a page whose whole origin matches it is allowed too."""
     _good_hosts: set[bytes] = field(default_factory=set[bytes])
 
     def check(self, headers: dict[bytes, bytes]) -> None:
@@ -39,7 +43,10 @@ class OriginPolicy:
     def allows(self, origin: bytes, host: bytes) -> bool:
         """Whether a page of this origin may use us."""
         text = origin.decode("latin-1")
-        return "*" in self.allowed or text in self.allowed or _netloc(text).encode() == host
+        if "*" in self.allowed or text in self.allowed or _netloc(text).encode() == host:
+            return True
+        is_short = len(text) <= _LONGEST_ORIGIN  # whoever asks has written it
+        return is_short and bool(self.pattern) and re.fullmatch(self.pattern, text) is not None
 
     def cors(self, headers: dict[bytes, bytes]) -> Headers:
         """What a browser has to hear so that an allowed page may read our answer."""

@@ -1,6 +1,6 @@
 """Agent and Context: what the product runs, and what it hands to what it runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias, TypeVar, overload
@@ -16,6 +16,10 @@ from .steps import AsyncSteps, BlockingSteps
 
 Style: TypeAlias = Literal["async generator", "async function", "generator", "function"]
 """How an agent's body is called. The last two block, and run in a thread."""
+
+Say: TypeAlias = bool | Callable[[str], int | None]
+"""Whether a reply's text is the answer's. Or what finds, in the text so far, where that part of it
+begins: it may not change its mind when more has come."""
 
 _T = TypeVar("_T")
 
@@ -145,7 +149,7 @@ class Context(_Inside, Protocol):
         *,
         returns: type[_T],
         model: str | None = None,
-        say: bool = False,
+        say: Say = False,
         temperature: float | None = None,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
@@ -160,7 +164,7 @@ class Context(_Inside, Protocol):
         *,
         returns: None = None,
         model: str | None = None,
-        say: bool = False,
+        say: Say = False,
         tools: Sequence[str | ToolSpec] = (),
         tool_choice: str | None = None,
         schema: Json = None,
@@ -172,10 +176,10 @@ class Context(_Inside, Protocol):
     ) -> Reply:
         """Ask a configured model, as a step: its reply, or with `returns` that type read from it.
 
-        Its text is shown as it comes; with `say` it is the answer's. `model`: its name, or the
-        default one. `tools`: names of tools or groups it may ask for, or what it is told of one.
-        When it cannot answer its fallbacks are asked. Raises ModelError (the kind tells what went
-        wrong; MalformedReply: its text is not of the type).
+        Its text is shown as it comes; with `say` it, or a part of it, is the answer's. `model`:
+        its name, or the default one. `tools`: names of tools or groups it may ask for, or what it
+        is told of one. When it cannot answer its fallbacks are asked. Raises ModelError (the kind
+        tells what went wrong; MalformedReply: its text is not of the type).
         """
         ...
 
@@ -183,6 +187,13 @@ class Context(_Inside, Protocol):
         self, texts: Sequence[str], *, model: str | None = None, key: str | None = None
     ) -> list[list[float]]:
         """The vectors of these texts, as a step. Raises ModelError."""
+        ...
+
+    async def specs(self, tools: Sequence[str]) -> Sequence[ToolSpec]:
+        """What a model is told of these tools, and of all tools of a group that is named.
+
+        Raises ToolNotFound, ToolUnavailable.
+        """
         ...
 
     async def use(
@@ -235,7 +246,7 @@ class BlockingContext(_Inside, Protocol):
         *,
         returns: type[_T],
         model: str | None = None,
-        say: bool = False,
+        say: Say = False,
         temperature: float | None = None,
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
@@ -250,7 +261,7 @@ class BlockingContext(_Inside, Protocol):
         *,
         returns: None = None,
         model: str | None = None,
-        say: bool = False,
+        say: Say = False,
         tools: Sequence[str | ToolSpec] = (),
         tool_choice: str | None = None,
         schema: Json = None,

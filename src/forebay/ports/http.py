@@ -22,9 +22,12 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 60.0
     """How long to wait for the next bytes of the answer, its head included."""
     retries: int = 0
-    """How often to try again what was refused for now (429, 502, 503, 504) or never got through."""
+    """How often to try again what was refused for now (429, 502, 503, 504; not if Retry-After asks
+    for more than 20 seconds), or never got through. A method that changes something is not sent
+    again once the other side may have read it."""
     redirects: int = 0
-    """How many redirects to follow. What they lead to has to be public, whoever wrote the URL."""
+    """How many redirects to follow. What they lead to has to be public, whoever wrote the URL, and
+    another origin hears no credentials. More of them are Unreachable; at 0, they are answers."""
     max_bytes: int | None = None
     """How large the body of the answer may be, unpacked."""
 
@@ -37,7 +40,7 @@ class HttpAnswer(msgspec.Struct, frozen=True):
     """By lower-case name."""
     body: bytes
     url: str
-    """Where it came from, after redirects."""
+    """Where it came from, after redirects, without the user of the URL."""
 
 
 class HttpStream(Protocol):
@@ -66,7 +69,8 @@ class HttpClient(Protocol):
     async def send(self, request: HttpRequest) -> HttpAnswer:
         """Call, and read the whole answer.
 
-        Raises Unreachable, TookTooLong, AddressRefused, Offline, AnswerTooLarge.
+        Raises Unreachable, TookTooLong, AddressRefused, Offline, AnswerTooLarge, and HttpError for
+        a request that cannot be sent at all. Messages name the host, and nothing else of the URL.
         """
         ...
 

@@ -64,8 +64,9 @@ class Model(Protocol):
         """
         ...
 
-    async def validate(self) -> Sequence[Finding]:
-        """Whether it can be reached, is listed there, and answers. Never raises ModelError."""
+    async def validate(self, *, dry_call: bool = True) -> Sequence[Finding]:
+        """Whether it can be reached, is listed there, and answers; `dry_call` is for the last,
+        which may cost something. Never raises ModelError."""
         ...
 
 
@@ -94,7 +95,7 @@ class Embedder(Protocol):
         """The vectors of these texts. Raises ModelError."""
         ...
 
-    async def validate(self) -> Sequence[Finding]:
+    async def validate(self, *, dry_call: bool = True) -> Sequence[Finding]:
         """As Model.validate."""
         ...
 
