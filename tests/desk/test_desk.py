@@ -5,6 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from forebay.access.callers import Callers
+from forebay.authoring import make_agent
+from forebay.control.agents import Agents
 from forebay.core.caller import ANONYMOUS, Caller
 from forebay.core.errors import (
     AgentNotFound,
@@ -155,3 +158,17 @@ async def test_a_jwt_that_nobody_can_verify_is_refused(scheme: str):
         desk: Desk = server.app.desk
         with pytest.raises(TokenNotAccepted):
             desk.identify(f"{scheme} eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.c2ln")
+
+
+async def test_a_run_that_only_others_can_execute_is_queued_and_kept():
+    async def body(text: str) -> str:
+        return text
+
+    far = make_agent(body, "far")
+    async with serving() as server:
+        agents = Agents([far], [], elsewhere=["far"])
+        desk = Desk(Callers(), agents, server.app.runs, server.clock)
+        started = await desk.start(submission(durable=False, waits=True), ADA)
+        run = await started.run()
+        assert started.is_durable
+        assert (run.status, run.durable, run.agent) == ("submitted", True, "far")

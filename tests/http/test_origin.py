@@ -55,6 +55,17 @@ def test_pages_that_are_allowed_may():
     check(OriginPolicy(allowed=("*",)), b"https://any.example")
 
 
+def test_pages_whose_whole_origin_matches_may():
+    policy = OriginPolicy(pattern=r"http://localhost(:\d+)?")
+    check(policy, b"http://localhost:3000")
+    check(policy, b"http://localhost")
+    for origin in (b"http://localhost.evil.example", b"https://localhost", b"x" * 301):
+        with pytest.raises(ForeignOrigin):
+            check(policy, origin)
+    with pytest.raises(ForeignOrigin):
+        check(OriginPolicy(pattern=".*"), b"http://" + b"x" * 300)
+
+
 def test_with_authentication_the_origin_is_not_asked():
     check(OriginPolicy(check_origin=False), b"http://evil.example")
 

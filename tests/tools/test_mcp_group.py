@@ -23,6 +23,8 @@ from tests.support.waiting import Gate, until
 
 from .mcp_parties import Groups, http_server, is_alive, over_http, stdio, until_told, use
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def memory() -> Generator[InMemory]:

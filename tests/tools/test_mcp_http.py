@@ -22,6 +22,8 @@ from .mcp_parties import (
     use,
 )
 
+pytestmark = pytest.mark.system
+
 ERAS = pytest.mark.parametrize("era", [(), ("--old",)], ids=["new", "old"])
 
 

@@ -17,6 +17,8 @@ from tests.support.waiting import pass_time_until, until
 
 from .mcp_parties import PROGRAM, Groups, Parts, is_alive, stdio, until_learnt, until_told, use
 
+pytestmark = pytest.mark.system
+
 ERAS = pytest.mark.parametrize("era", [(), ("--old",)], ids=["new", "old"])
 
 
