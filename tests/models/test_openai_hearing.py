@@ -10,7 +10,6 @@ from forebay.core.errors import ContentFiltered, MalformedReply
 from forebay.core.events import Usage
 from forebay.core.json import Json
 from forebay.core.messages import (
-    ChatMessage,
     ChatRequest,
     Reply,
     ToolCall,
@@ -283,16 +282,15 @@ async def test_what_google_seals_goes_back_with_the_call(
     model: Model, provider: LoopbackProvider
 ) -> None:
     sealed: Json = {"google": {"thought_signature": "c2VhbGVk"}}
-    await calls_in(
-        model,
-        provider,
-        delta_of(id="x", function={"name": "add", "arguments": "{}"}, extra_content=sealed),
-    )
-    call = ToolCall("x", "add", "{}")
+    call: dict[str, Json] = {"id": "x", "function": {"name": "add", "arguments": "{}"}}
+    provider.write(delta_of(**call, extra_content=sealed), ended("tool_calls"), DONE)
+    reply = await reply_of(model)
 
-    await reply_of(model, ChatRequest((ChatMessage("assistant", "", (call,)),)))
+    await reply_of(model, ChatRequest((reply.message,)))
 
-    assert "thought_signature" in json.dumps(provider.requests[1].body)
+    assert provider.requests[1].messages[0]["tool_calls"] == [
+        {**call, "type": "function", "extra_content": sealed}
+    ]
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])

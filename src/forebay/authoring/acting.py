@@ -282,7 +282,8 @@ class Loop:
             patience.hear(outcomes)
             if (result := self._direct_result(outcomes)) is not None:
                 return result
-            said.append(ChatMessage("assistant", reply.text, _readable(reply.tool_calls)))
+            calls = _readable(reply.tool_calls)
+            said.append(ChatMessage("assistant", reply.text, calls, sealed=reply.sealed))
             said += [
                 ChatMessage("tool", outcome.text, answers=call.id)
                 for call, outcome in zip(reply.tool_calls, outcomes, strict=True)

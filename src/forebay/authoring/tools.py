@@ -108,10 +108,14 @@ def make_tool(
     code = _code_of(what, function)
     if timeout_seconds is not None and timeout_seconds <= 0:
         raise AgentLoadError(f"{what}: a time limit of {timeout_seconds} seconds is none.")
+    try:
+        signature = inspect.signature(function)
+    except ValueError as error:  # some of Python's own functions tell nothing
+        raise AgentLoadError(f"{what}: {error}") from error
     hints, said = hints_of(what, code), docstring_of(_documented(function))
     context, parameters = parameters_of(function, hints)
     model = _model_of(what, parameters, hints, said.parameters)
-    body = _Body(name, function, context, model, inspect.iscoroutinefunction(code))
+    body = _Body(name, function, signature, context, model, inspect.iscoroutinefunction(code))
     return FunctionTool(
         name,
         description or said.text,
@@ -143,12 +147,13 @@ class _Body:
 
     tool: str
     function: Callable[..., object]
+    signature: inspect.Signature
     context: inspect.Parameter | None
     model: type[pydantic.BaseModel]
     is_async: bool
 
     def call(self, ctx: Context | BlockingContext, arguments: Mapping[str, Json]) -> object:
-        bound = inspect.signature(self.function).bind_partial()
+        bound = self.signature.bind_partial()
         bound.arguments.update(self._read(arguments))
         if self.context is not None:
             bound.arguments[self.context.name] = ctx

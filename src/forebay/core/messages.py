@@ -45,6 +45,8 @@ class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     tool_calls: tuple[ToolCall, ...] = ()
     answers: str | None = None
     """In a message of role `tool`: the id of the call that it answers."""
+    sealed: Json = None
+    """What only its provider understands, and wants back with the message."""
 
     @property
     def text(self) -> str:
@@ -87,11 +89,13 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str = ""
     """The name it is configured under."""
     cost_usd: float | None = None
+    sealed: Json = None
+    """What only its provider understands, and wants back with the message."""
 
     @property
     def message(self) -> ChatMessage:
         """The reply as the next message of the conversation."""
-        return ChatMessage("assistant", self.text, self.tool_calls)
+        return ChatMessage("assistant", self.text, self.tool_calls, sealed=self.sealed)
 
 
 # --- as others write them -----------------------------------------------------------------------

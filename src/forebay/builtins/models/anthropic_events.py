@@ -11,7 +11,7 @@ from forebay.core.messages import Finish, Reply, ToolCall
 from forebay.ports.models import Thought
 
 from .failures import Complaint, Refusal, Refused, Unreadable, declined
-from .keepsakes import Keepsakes
+from .sealing import seal
 from .source import Source
 
 _FINISHES: dict[str, Finish] = {
@@ -94,11 +94,8 @@ class Answering(msgspec.Struct, frozen=True):
 class Events:
     """Hears one reply. Implements Hearing."""
 
-    def __init__(
-        self, source: Source, keepsakes: Keepsakes, answering: Answering | None = None
-    ) -> None:
+    def __init__(self, source: Source, answering: Answering | None = None) -> None:
         self._source = source
-        self._keepsakes = keepsakes
         self._answering = answering
         self._texts: list[str] = []
         self._thoughts: list[str] = []
@@ -141,8 +138,6 @@ class Events:
             raise declined(self._source, "it gives no reason")
         if finish == "tool_calls" and not self._calls:
             finish = "stop"
-        if self._calls and self._sealed:
-            self._keepsakes.keep(self._calls[0].id, self._sealed)
         usage = None
         if self._input is not None or self._output is not None:
             usage = Usage(self._input or 0, self._output or 0)
@@ -152,6 +147,7 @@ class Events:
             finish=finish,
             usage=usage,
             thinking="".join(self._thoughts) or None,
+            sealed=seal(self._source, self._sealed) if self._calls else None,
         )
 
     def _continue(self, delta: _Delta) -> str | Thought | None:

@@ -17,7 +17,7 @@ from forebay.core.messages import ChatMessage, ChatRequest, ImagePart, TextPart,
 from . import schemas
 from .anthropic_events import Answering, Events
 from .failures import Refusal
-from .keepsakes import Keepsakes
+from .sealing import thoughts_in
 from .source import Source
 
 Fields: TypeAlias = dict[str, Json]
@@ -37,14 +37,13 @@ class Messages:
         self._source = source
         self._defaults = {name: value for name, value in defaults.items() if value is not None}
         self._binding: Binding = "tool"
-        self._keepsakes = Keepsakes()
 
     def listen(self, request: ChatRequest) -> Events:
         """Whoever hears the reply."""
         answering = None
         if request.schema is not None and self._binding == "tool":
             answering = Answering(_ANSWER, is_wrapped=not _is_object(request.schema))
-        return Events(self._source, self._keepsakes, answering)
+        return Events(self._source, answering)
 
     def body(self, request: ChatRequest) -> bytes:
         """What is sent."""
@@ -97,8 +96,8 @@ class Messages:
             }
             return
         calls = message.tool_calls
-        if calls and isinstance(sealed := self._keepsakes.of(calls[0].id), list):
-            yield from sealed
+        if calls and isinstance(thoughts := thoughts_in(message, self._source), list):
+            yield from thoughts
         parts = message.content
         for part in (TextPart(parts),) if isinstance(parts, str) else parts:
             if isinstance(part, ImagePart):

@@ -16,8 +16,8 @@ from forebay.core.messages import Finish, Reply, ToolCall
 from forebay.ports.models import Thought
 
 from .failures import Refusal, Refused, Unreadable, complaint_in, declined, status_in
-from .keepsakes import Keepsakes
 from .openai_patience import tidied
+from .sealing import seal
 from .source import Source
 
 _FINISHES: dict[str, Finish] = {
@@ -113,12 +113,11 @@ class _Calls:
                 self._calls.append(call)
             call.add(delta)
 
-    def built(self, keepsakes: Keepsakes) -> tuple[ToolCall, ...]:
+    def built(self) -> tuple[tuple[ToolCall, ...], dict[str, Json]]:
+        """The calls, and what is sealed in them by their ids."""
         named = [(call, call.built()) for call in self._calls if call.name]
-        for call, made in named:
-            if call.extra:
-                keepsakes.keep(made.id, call.extra)
-        return tuple(made for _, made in named)
+        sealed: dict[str, Json] = {made.id: call.extra for call, made in named if call.extra}
+        return tuple(made for _, made in named), sealed
 
     def _call_of(self, delta: _Call) -> _Building | None:
         for call in reversed(self._calls):
@@ -134,9 +133,8 @@ class _Calls:
 class Chunks:
     """Hears one reply. Implements Hearing."""
 
-    def __init__(self, source: Source, keepsakes: Keepsakes) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._keepsakes = keepsakes
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._calls = _Calls()
@@ -172,7 +170,7 @@ class Chunks:
 
     def reply(self) -> Reply:
         """All that was said. Raises ContentFiltered."""
-        calls = self._calls.built(self._keepsakes)
+        calls, sealed = self._calls.built()
         finish = _FINISHES.get(self._finish or "", "stop")
         text = "".join(self._texts)
         if not text and not calls:
@@ -186,6 +184,7 @@ class Chunks:
             finish="tool_calls" if calls and finish == "stop" else finish,
             usage=self._usage,
             thinking="".join(self._thoughts) or None,
+            sealed=seal(self._source, sealed),
         )
 
     def _note(self, chunk: _Chunk, payload: bytes) -> _Delta | None:

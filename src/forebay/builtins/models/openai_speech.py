@@ -16,8 +16,8 @@ from forebay.core.messages import ChatMessage, ChatRequest, ImagePart, TextPart,
 
 from . import schemas
 from .failures import Refusal
-from .keepsakes import Keepsakes
 from .openai_chunks import Chunks
+from .sealing import thoughts_in
 from .source import Source
 
 Fields: TypeAlias = dict[str, Json]
@@ -47,13 +47,12 @@ class ChatCompletions:
         self._source = source
         self._defaults = {name: value for name, value in defaults.items() if value is not None}
         self._preamble = preamble
-        self._keepsakes = Keepsakes()
         thinks = source.kind in {"openai", "azure"} and _THINKERS.match(source.model)
         self._habits = Habits(limit="max_completion_tokens" if thinks else "max_tokens")
 
     def listen(self, request: ChatRequest) -> Chunks:
         """Whoever hears the reply."""
-        return Chunks(self._source, self._keepsakes)
+        return Chunks(self._source)
 
     def body(self, request: ChatRequest) -> bytes:
         """What is sent."""
@@ -88,7 +87,7 @@ class ChatCompletions:
         return conceded is not None
 
     def _messages(self, request: ChatRequest) -> list[Json]:
-        said = [_message(message, self._keepsakes) for message in request.messages]
+        said = [_message(message, self._source) for message in request.messages]
         if self._preamble:
             said = _with_system(said, self._preamble)
         if request.schema is not None and self._habits.schema != "json_schema":
@@ -112,7 +111,7 @@ def _conceded(habits: Habits, words: str, request: ChatRequest) -> Habits | None
     return None
 
 
-def _message(message: ChatMessage, keepsakes: Keepsakes) -> Fields:
+def _message(message: ChatMessage, source: Source) -> Fields:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.answers, "content": message.text}
     content: Json
@@ -121,7 +120,8 @@ def _message(message: ChatMessage, keepsakes: Keepsakes) -> Fields:
     else:
         content = [_part(part) for part in message.content]
     if message.tool_calls:
-        calls: list[Json] = [_call(call, keepsakes) for call in message.tool_calls]
+        thoughts = thoughts_in(message, source)
+        calls: list[Json] = [_call(call, thoughts) for call in message.tool_calls]
         return {"role": message.role, "content": content or None, "tool_calls": calls}
     return {"role": message.role, "content": content}
 
@@ -135,10 +135,10 @@ def _part(part: TextPart | ImagePart) -> Json:
     return {"type": "image_url", "image_url": image}
 
 
-def _call(call: ToolCall, keepsakes: Keepsakes) -> Json:
+def _call(call: ToolCall, thoughts: Json) -> Json:
     function: Fields = {"name": call.name, "arguments": call.arguments}
     made: Fields = {"id": call.id, "type": "function", "function": function}
-    if extra := keepsakes.of(call.id):
+    if isinstance(thoughts, dict) and (extra := thoughts.get(call.id)):
         made["extra_content"] = extra
     return made
 
