@@ -536,6 +536,7 @@ def not_a_type(city: "Nowhere") -> None: ...  # noqa: F821  # pyright: ignore[re
         (not_describable, "annotation cannot be read"),
         (not_a_type, "annotation cannot be read"),  # pyright: ignore[reportUnknownArgumentType]
         (Atlas.find, "a method"),
+        (min, "no signature"),
         (Atlas, "made of a function"),
     ],
 )

@@ -120,7 +120,7 @@ class CalculatorGroup:
     def __init__(self, name: str, config: CalculatorGroupConfig) -> None:
         self.name = name
         wanted = [each for each in config.include if each not in config.exclude]
-        self._tools = [make_tool(_OPERATIONS[each], f"{name}__{each}") for each in wanted]
+        self._tools = [make_tool(_OPERATIONS[each], each) for each in wanted]
 
     async def tools(self) -> Sequence[Tool]:
         return self._tools

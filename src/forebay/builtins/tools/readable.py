@@ -17,7 +17,7 @@ _FRAME = frozenset(("header", "footer"))  # of the page; those of an article bel
 _MENUS = frozenset(("nav", "aside"))
 _CONTENT = frozenset(("article", "main"))
 _MAIN = "main:not([hidden]), [role=main]:not([hidden])"
-_LAYOUT = "td table, td h1, td h2, td h3, td h4, td pre, td blockquote"
+_PARTS = "td table, td h1, td h2, td h3, td h4, td pre, td blockquote"
 _MAX_INDENT = 6
 _ENOUGH = 1000  # characters of a main part, that nothing else is looked at
 _LEAST_SHARE = 0.25  # of the text of a page, for a short main part to be all that counts
@@ -168,13 +168,19 @@ class _Writer:
             case "li":
                 self._prefix = self._item()
             case "table":
-                self._tables.append(self._cells is None and node.css_first(_LAYOUT) is None)
+                self._tables.append(self._cells is None and not self._arranges(node))
             case "tr" if self._tables and self._tables[-1]:
                 self._cells = []
             case _ if tag in _HEADINGS:
                 self._prefix = f"{'#' * _HEADINGS[tag]} "
             case _:
                 pass
+
+    def _arranges(self, table: "LexborNode") -> bool:
+        """Whether a table has parts of the page in its cells."""
+        if len(self._tables) >= _MAX_INDENT:
+            return True
+        return any(found.mem_id != table.mem_id for found in table.css(_PARTS))
 
     def _leave(self, tag: str, node: "LexborNode") -> None:
         if tag == "span":
