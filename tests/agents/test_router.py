@@ -9,6 +9,7 @@ from forebay import BlockingContext, Context, Message, agent, tool
 from forebay.authoring import agent_in
 from forebay.builtins.agents.router import choice_in
 from forebay.core.events import OutputChunk
+from forebay.core.grant import Grant
 from forebay.core.json import Json
 from forebay.ports.agent import Agent
 from tests.support.acting import (
@@ -72,6 +73,26 @@ async def test_the_function_that_is_chosen_answers() -> None:
     assert "weather: Tells the weather.\npoet: Writes poems" in system
     assert "one of: weather, poet, clerk" in system
     assert model.told()[1][1].endswith("The request:\nrome\n")
+
+
+@pytest.mark.parametrize("branch", ["poet", "weather"])
+async def test_a_function_that_was_not_granted_does_not_answer(branch: str) -> None:
+    router = built(
+        "router_agent", ItsParts(agents=AGENTS), llm_name="small", branches=["poet", "weather"]
+    )
+    memory = with_model(HeardModel(branch), weather, *as_tools(AGENTS))
+    memory.grant = Grant(tools=("clerk",))
+    log = await answer(memory, router, "rome")
+    assert (failure_of(log).error, said(log)) == ("ToolNotGranted", "")
+
+
+async def test_of_functions_only_those_that_were_granted_can_be_chosen() -> None:
+    router = built(
+        "router_agent", ItsParts(agents=AGENTS), llm_name="small", branches=["poet", "weather"]
+    )
+    memory = with_model(HeardModel("weather"), weather, *as_tools(AGENTS))
+    memory.grant = Grant(tools=("poet",))
+    assert said(await answer(memory, router, "rome")) == "rome! "
 
 
 async def test_what_an_agent_says_is_streamed() -> None:

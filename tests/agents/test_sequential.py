@@ -8,6 +8,7 @@ import pytest
 from forebay import Context, agent, tool
 from forebay.authoring import agent_in
 from forebay.core.events import OutputChunk, OutputValue
+from forebay.core.grant import Grant
 from forebay.core.json import Json
 from forebay.ports.agent import Agent
 from tests.support.acting import (
@@ -142,3 +143,13 @@ async def test_a_resumed_run_goes_on_where_it_was() -> None:
 def test_what_a_file_may_say(config: dict[str, object], message: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=message):
         built("sequential_executor", **{"tool_list": ["a"], **config})
+
+
+async def test_a_sequence_with_a_function_that_was_not_granted_does_not_begin() -> None:
+    sequence = built(
+        "sequential_executor", ItsParts(agents=AGENTS), tool_list=["upper", "count", "area"]
+    )
+    memory = with_model(HeardModel("x"), upper, count, area)
+    memory.grant = Grant(tools=("upper", "area"))
+    log = await answer(memory, sequence, "hi")
+    assert (failure_of(log).error, calls_in(log)) == ("ToolNotGranted", [])

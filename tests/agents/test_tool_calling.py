@@ -28,7 +28,7 @@ async def run(model: HeardModel, value: Json = "what is 2+3", **config: object) 
     agent = built(
         "tool_calling_agent", **{"llm_name": "small", "tool_names": ["adder", "breaks"], **config}
     )
-    group = NotedGroup("house", [NotingTool("house__lamp")])
+    group = NotedGroup("house", [NotingTool("lamp")])
     return await answer(with_model(model, adder, breaks, groups=[group]), agent, value)
 
 
@@ -58,8 +58,15 @@ async def test_it_remembers_so_many_messages() -> None:
 async def test_the_result_of_a_tool_can_be_the_answer() -> None:
     model = HeardModel(CALL)
     assert said(await run(model, return_direct=["adder"])) == "5"
-    lamp = HeardModel({"call": {"house__lamp": {"on": 1}}})
-    log = await run(lamp, tool_names=["house"], return_direct=["house.lamp"])
+
+
+@pytest.mark.parametrize("names", [["house"], ["house.lamp"]])
+@pytest.mark.parametrize("direct", ["house", "house.lamp", "house__lamp"])
+async def test_the_result_of_a_group_s_tool_can_be_the_answer(
+    names: list[Json], direct: str
+) -> None:
+    lamp = HeardModel({"call": {"house__lamp": {"on": 1}}}, "Not this.")
+    log = await run(lamp, tool_names=names, return_direct=[direct])
     assert said(log) == '{"on":1}'
 
 

@@ -90,12 +90,12 @@ async def test_what_is_said_beside_calls_is_a_paragraph_of_the_answer() -> None:
 
 
 async def test_tools_are_named_or_the_functions_themselves_or_groups() -> None:
-    group = NotedGroup("house", [NotingTool("house__lamp")])
+    group = NotedGroup("house", [NotingTool("lamp")])
     model = HeardModel({"call": {"house__lamp": {"on": True}}}, "Done.")
     memory = with_model(model, add, groups=[group])
     log = await memory.attempt(acting(["house", add]), value="Light!")
     assert [spec.name for spec in model.requests[0].tools] == ["house__lamp", "add"]
-    assert calls_in(log) == [("house__lamp", {"on": True})]
+    assert calls_in(log) == [("lamp", {"on": True})]
 
 
 async def test_a_function_that_is_no_tool_is_refused() -> None:
@@ -393,8 +393,10 @@ def test_a_large_result_is_cut_and_says_so() -> None:
 
 def resumable() -> tuple[HeardModel, InMemory, FunctionAgent, NotingTool]:
     note = NotingTool()
-    calls: list[Json] = [{"note": {"x": at % 2}} for at in range(3)]
-    model = HeardModel({"say": "First.", "call": calls}, {"call": {"note": {"x": 9}}}, "Done.")
+    calls: list[Json] = [{"notes__note": {"x": at % 2}} for at in range(3)]
+    model = HeardModel(
+        {"say": "First.", "call": calls}, {"call": {"notes__note": {"x": 9}}}, "Done."
+    )
     group = NotedGroup("notes", [note])
     return model, with_model(model, groups=[group]), acting(["notes"]), note
 

@@ -168,9 +168,9 @@ async def test_what_is_too_large_is_dropped(
     types: Types, provider: LoopbackProvider, kind: str, said: Saying
 ) -> None:
     model = model_of(types, provider, kind)
-    provider.write(said("x" * 60_000))
+    provider.write(said("x" * 600_000))
     assert (await reply_of(model)).sealed
-    provider.write(said("x" * 70_000))
+    provider.write(said("x" * 1_100_000))
     reply = await reply_of(model)
 
     assert reply.sealed is None

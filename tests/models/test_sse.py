@@ -81,3 +81,42 @@ def test_an_event_without_end_is_not_kept_for_ever() -> None:
         pass
 
     assert given < 20
+
+
+def test_an_event_without_data_is_none() -> None:
+    assert read(b"data:\n\ndata: \n\ndata: 1\n\n") == [b"1"]
+
+
+def test_events_at_the_end_are_told_apart_however_their_lines_end() -> None:
+    assert read(b"data: 1\r\r", b"data: 2") == [b"1", b"2"]
+
+
+LINES = st.sampled_from(
+    [
+        b"data: x", b"data:", b"data:  y", b"event: a", b":c", b'data: {"a":1}', b"id: 1",
+        b"\xc3", b"datax: 1", b" data: z", b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r",
+    ]
+)  # fmt: skip
+
+
+def slowly_read(raw: bytes) -> list[bytes]:
+    """The same, line by line, of a stream that is there as a whole."""
+    found: list[bytes] = []
+    lines: list[bytes] = []
+    for line in [*raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"), b""]:
+        if line.startswith(b"data:"):
+            lines.append(line[5:].removeprefix(b" "))
+        elif not line:
+            found.append(b"\n".join(lines))
+            lines = []
+    return found
+
+
+@given(parts=st.lists(LINES, max_size=14), cuts=st.lists(st.integers(0, 80), max_size=8))
+def test_any_stream_is_read_as_if_it_came_whole(parts: list[bytes], cuts: list[int]) -> None:
+    raw = b"".join(parts)
+    edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
+    got = read(*(raw[start:end] for start, end in pairwise(edges)))
+    assert [data for data in got if data.strip()] == [
+        data for data in slowly_read(raw) if data.strip()
+    ]

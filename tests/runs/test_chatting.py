@@ -1,6 +1,9 @@
 """ctx.chat and ctx.embed: a model's pieces in the log, its bill, its failures, and resuming."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import pydantic
 import pytest
@@ -10,6 +13,7 @@ from forebay.control.models import ModelCatalogue
 from forebay.control.tools import ToolCatalogue
 from forebay.core.clock import SystemClock
 from forebay.core.errors import (
+    BudgetExceeded,
     InvalidInput,
     MalformedReply,
     ModelCutOff,
@@ -17,6 +21,8 @@ from forebay.core.errors import (
     ModelNotGranted,
     ModelUnreachable,
     RateLimited,
+    RunFinished,
+    ToolUnavailable,
 )
 from forebay.core.events import (
     ModelChunk,
@@ -30,9 +36,11 @@ from forebay.core.events import (
 )
 from forebay.core.grant import Grant
 from forebay.core.json import Json
-from forebay.core.messages import ChatMessage, Messages, Reply, ToolSpec
+from forebay.core.messages import ChatMessage, ChatRequest, Messages, Reply, ToolSpec
 from forebay.ports.agent import BlockingContext
-from forebay.ports.models import Price, Thought
+from forebay.ports.models import Finding, Price, Thought
+from forebay.runs.recorder import LightRecorder
+from tests.support.asgi import PATIENCE_SECONDS
 from tests.support.attempts import InMemory, Log
 from tests.support.models import LengthEmbedder, NotedGroup, NotingTool, PlayedModel, played
 
@@ -168,7 +176,7 @@ async def test_what_is_no_message_is_refused(message: dict[str, object]) -> None
 async def test_tools_are_named_one_by_one_or_by_their_group() -> None:
     own = ToolSpec("own", "Mine", {})
     (request,) = (await request_of("Hello", tools=["note", "more", own])).requests
-    assert [spec.name for spec in request.tools] == ["note", "b", "own"]
+    assert [spec.name for spec in request.tools] == ["note", "more__b", "own"]
 
 
 async def test_a_reply_can_be_read_as_a_type() -> None:
@@ -333,7 +341,116 @@ async def test_what_an_earlier_attempt_has_paid_counts() -> None:
     assert failure_of(await memory.attempt(asks_twice, whole.cut(half))).reason == "cost_budget"
 
 
+async def test_who_has_used_up_the_budget_asks_no_model_any_more() -> None:
+    @agent()
+    async def is_stubborn(ctx: Context) -> None:
+        for _ in range(3):
+            with suppress(BudgetExceeded):
+                await ctx.chat("Well?")
+
+    reply = Reply("x", usage=Usage(100, 100))
+    model = PlayedModel("small", [["x", reply], ["x", reply], ["x", reply]])
+    memory = with_models(model)
+    memory.grant = Grant(max_tokens=150)
+    assert failure_of(await memory.attempt(is_stubborn)).reason == "token_budget"
+    assert len(model.requests) == 1
+
+
+# --- a run that ends ----------------------------------------------------------------------------
+
+
+@dataclass
+class Hesitating:
+    """A model that never comes to its end, and notes that nobody listens any more."""
+
+    name: str = "slow"
+    provider: str = "nowhere"
+    price: Price | None = None
+    fallbacks: tuple[str, ...] = ()
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[str | Thought | Reply]:
+        del request
+        try:
+            yield "a "
+            self.begun.set()
+            await asyncio.Event().wait()
+        finally:
+            self.left.set()
+
+    async def validate(self, *, dry_call: bool = True) -> Sequence[Finding]:
+        del dry_call
+        return []
+
+
+async def test_a_reply_that_its_agent_does_not_wait_for_ends_with_the_run() -> None:
+    model = Hesitating()
+    left: list[asyncio.Task[object]] = []
+
+    @agent()
+    async def leaves(ctx: Context) -> None:
+        left.append(asyncio.create_task(ctx.chat("Well?", say=True)))
+        await model.begun.wait()
+
+    memory = InMemory(models=ModelCatalogue({"slow": model}))
+    attempt = memory.prepare(leaves)
+    ending = await memory.execution(attempt)
+    attempt.close()
+    attempt.recorder.end(ending)
+    with pytest.raises(RunFinished):
+        await left[0]
+    assert model.left.is_set()
+    assert isinstance(attempt.recorder, LightRecorder)
+    assert isinstance(attempt.recorder.log[-1].event, RunSucceeded)
+
+
+async def test_nothing_stands_in_a_log_behind_its_end() -> None:
+    recorder = InMemory().prepare(asks).recorder
+    recorder.end(RunSucceeded())
+    for record in (recorder.record, recorder.piece):
+        with pytest.raises(RunFinished):
+            record(OutputChunk("late"))
+    assert recorder.final is not None
+
+
+async def test_what_runs_beside_a_call_that_exceeds_the_budget_is_given_up() -> None:
+    costly = PlayedModel("costly", [["x", Reply("x", usage=Usage(100, 100))]])
+    slow = Hesitating()
+
+    @agent()
+    async def gathers(ctx: Context) -> None:
+        beside = asyncio.create_task(ctx.chat("a", model="slow"))
+        await slow.begun.wait()
+        await asyncio.gather(beside, ctx.chat("b", model="costly"))
+
+    memory = InMemory(models=ModelCatalogue({"costly": costly, "slow": slow}))
+    memory.grant = Grant(max_tokens=150)
+    attempt = memory.prepare(gathers)
+    ending = await memory.execution(attempt)
+    attempt.close()
+    assert isinstance(ending, RunFailed) and ending.reason == "token_budget"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await slow.left.wait()
+
+
 # --- resuming -----------------------------------------------------------------------------------
+
+
+async def test_a_resumed_run_asks_with_the_same_tools_whatever_their_server_offers_now() -> None:
+    @agent()
+    async def offers(ctx: Context) -> None:
+        await ctx.chat("Well?", tools=["wiki"], say=True)
+
+    group = NotedGroup("wiki", [NotingTool("note")])
+    model = played("small", "a b")
+    memory = with_models(model)
+    memory.tools = ToolCatalogue({}, {"wiki": group})
+    whole = await memory.attempt(offers)
+    group.error = ToolUnavailable("the wiki is away")
+    resumed = await memory.attempt(offers, whole.cut(len(whole.said) - 1))
+    assert (resumed.fold.output, len(model.requests)) == ("a b ", 1)
+    assert failure_of(await memory.attempt(offers)).error == ToolUnavailable.__name__
 
 
 async def test_a_model_that_has_replied_is_not_asked_again_wherever_the_run_was_cut() -> None:
@@ -439,3 +556,33 @@ async def test_vectors_are_made_once() -> None:
 async def test_thoughts_are_not_part_of_the_answer() -> None:
     model = PlayedModel("small", [[Thought("hm"), "yes", Reply("yes", thinking="hm")]])
     assert (await with_models(model).attempt(asks, value="x")).fold.output == "yes"
+
+
+async def test_a_reply_that_takes_too_long_is_left_to_the_fallbacks() -> None:
+    class Slow(PlayedModel):
+        async def chat(self, request: ChatRequest) -> AsyncGenerator[str | Thought | Reply]:
+            yield "half "
+            await asyncio.Event().wait()
+
+    @agent()
+    async def hurries(ctx: Context) -> None:
+        await ctx.chat("Well?", say=True, timeout_seconds=0.05)
+
+    slow = Slow("slow", [], fallbacks=("spare",))
+    log = await with_models(slow, played("spare", "yes"), default="slow").attempt(hurries)
+    assert log.fold.output == "yes "
+
+
+async def test_models_that_are_made_of_names_are_forgotten_again() -> None:
+    made: list[str] = []
+
+    def make(name: str) -> PlayedModel:
+        made.append(name)
+        return played(name)
+
+    models = ModelCatalogue(make=make)
+    for number in range(300):
+        models.model(f"a/{number}")
+    models.model("a/299")
+    models.model("a/0")
+    assert made.count("a/299") == 1 and made.count("a/0") == 2

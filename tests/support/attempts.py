@@ -140,8 +140,8 @@ class InMemory:
         attempt.task = asyncio.current_task()
         async with asyncio.timeout(PATIENCE_SECONDS):
             ending = await self.execution(attempt)
-        attempt.is_closing = True
-        recorder.record(ending)
+        attempt.close()
+        recorder.end(ending)
         assert attempt.steps_in_flight == 0 or attempt.parting is not None
         return Log(recorder.log, recorder.objects, ending)
 

@@ -37,9 +37,6 @@ from .workflow import Described
 
 VERSION = metadata.version("forebay")
 
-_AGENT_THREADS = 64
-_OPEN_RETRY_SECONDS = 1.0
-_PING_SECONDS = 1.0
 _LAST_ENTRIES_SECONDS = 0.2
 _OPENING_SECONDS = 1.0
 _FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-real-ip")

@@ -7,6 +7,7 @@ from forebay.core.errors import ModelNotFound
 from forebay.ports.models import Embedder, Model
 
 _T = TypeVar("_T")
+_MOST_MADE = 256
 
 
 class ModelCatalogue:
@@ -25,6 +26,7 @@ class ModelCatalogue:
         self.embedders = dict(embedders or {})
         self._default = default
         self._make = make
+        self._made: dict[str, Model] = {}
 
     def model(self, name: str | None) -> Model:
         """The model of this name; None: the default one. Raises ModelNotFound."""
@@ -36,12 +38,14 @@ class ModelCatalogue:
                 + _known(self.models)
                 + " Set FOREBAY_DEFAULT_MODEL, or name one, for instance openai/gpt-4.1-mini."
             )
-        model = self.models.get(name)
+        model = self.models.get(name) or self._made.get(name)
         if model is None:
             model = self._make(name)
             if model is None:
                 raise ModelNotFound(f"No model is called {name[:100]!r}. {_known(self.models)}")
-            self.models[name] = model
+            while len(self._made) >= _MOST_MADE:  # names may come from users
+                del self._made[next(iter(self._made))]
+            self._made[name] = model
         return model
 
     def embedder(self, name: str | None) -> Embedder:

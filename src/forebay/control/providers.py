@@ -17,7 +17,8 @@ class ProviderWatch:
     """The problems of some models, from `start` to `aclose`."""
 
     def __init__(self, models: Sequence[Model | Embedder], clock: Clock) -> None:
-        self._problems: dict[str, str] = {}
+        self._problems: dict[int, str] = {}
+        """By the place of the model: an embedder may have the name of another model."""
         self._models = models
         self._clock = clock
         self._looking: asyncio.Task[None] | None = None
@@ -25,7 +26,7 @@ class ProviderWatch:
     @property
     def problems(self) -> Sequence[str]:
         """One sentence for each model that cannot be used."""
-        return list(self._problems.values())
+        return [self._problems[number] for number in sorted(self._problems)]
 
     def start(self) -> None:
         """Begin to look."""
@@ -39,21 +40,22 @@ class ProviderWatch:
             await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _look(self) -> None:
-        wanted = self._models
+        wanted = range(len(self._models))
         while wanted:
-            told = await asyncio.gather(*map(_problem_of, wanted), return_exceptions=True)
-            for model, problem in zip(wanted, told, strict=True):
-                self._note(model.name, problem)
+            await asyncio.gather(*map(self._look_at, wanted))
             await self._clock.sleep(_LOOK_SECONDS)
-            wanted = [model for model in self._models if model.name in self._problems]
+            wanted = sorted(self._problems)
 
-    def _note(self, name: str, problem: str | BaseException | None) -> None:
+    async def _look_at(self, number: int) -> None:
+        model = self._models[number]
+        [problem] = await asyncio.gather(_problem_of(model), return_exceptions=True)
         if problem is None:
-            self._problems.pop(name, None)
+            self._problems.pop(number, None)
         elif isinstance(problem, str):
-            self._problems[name] = problem
+            self._problems[number] = problem
         else:  # what others have written may raise anything
-            self._problems[name] = f"{name} cannot be looked at: {type(problem).__name__}."
+            name = type(problem).__name__
+            self._problems[number] = f"{model.name} cannot be looked at: {name}."
 
 
 async def _problem_of(model: Model | Embedder) -> str | None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from forebay.core.errors import ToolNotFound
+from forebay.core.errors import ToolNotFound, ToolUnavailable
 from forebay.core.json import Json
 from forebay.ports.agent import BlockingContext, Context
 from forebay.ports.tools import Tool, ToolGroup
@@ -12,7 +12,7 @@ from forebay.ports.tools import Tool, ToolGroup
 
 @dataclass(frozen=True, slots=True)
 class _Renamed:
-    """A tool of a group whose own name another group's has already."""
+    """A tool of a group, under the name that no tool of another group has."""
 
     tool: Tool
     name: str
@@ -58,29 +58,47 @@ class ToolCatalogue:
     async def tool(self, name: str) -> Tool:
         """The tool of this name. Raises ToolNotFound, ToolUnavailable."""
         tool = self.tools.get(name)
-        if tool is not None:
-            return tool
+        return tool if tool is not None else (await self._in_group(name))[1]
+
+    async def names_of(self, name: str) -> frozenset[str]:
+        """Every name that this tool has, also that of its group. Raises ToolNotFound."""
+        if name in self.tools:
+            return frozenset({name})
+        try:
+            group, tool = await self._in_group(name)
+            own = tool.name
+            is_known_by_it = own not in self.tools and (await self._in_group(own))[0] == group
+        except ToolUnavailable:
+            group, own = self._split(name)
+            is_known_by_it = False
+        if group is None:
+            return frozenset({name})
+        names = {name, group, f"{group}.{own}", f"{group}__{own}"}
+        return frozenset({*names, own} if is_known_by_it else names)
+
+    async def _in_group(self, name: str) -> tuple[str, Tool]:
         group, inner = self._split(name)
-        if group is not None:
-            for each in await group.tools():
+        for key in self.groups if group is None else [group]:
+            for each in await self.groups[key].tools():
                 if each.name in (name, inner):
-                    return each
-        else:
-            for group in self.groups.values():
-                for each in await group.tools():
-                    if each.name == name:
-                        return each
+                    return key, each
         raise ToolNotFound(f"No tool is called {name[:100]!r}. {self._known}")
 
     async def named(self, names: Sequence[str]) -> Sequence[Tool]:
         """The tools of these names, and all tools of a group that is named."""
         found: dict[str, Tool] = {}
         for name in names:
-            group = self.groups.get(name)
-            for tool in [await self.tool(name)] if group is None else await group.tools():
-                if group is not None and found.get(tool.name, tool) is not tool:
-                    tool = _Renamed(tool, f"{name}__{tool.name}")
-                found[tool.name] = tool
+            if name in self.groups:
+                tools: list[Tool] = [
+                    _Renamed(tool, f"{name}__{tool.name}")
+                    for tool in await self.groups[name].tools()
+                ]
+            elif name in self.tools:
+                tools = [self.tools[name]]
+            else:
+                group, tool = await self._in_group(name)
+                tools = [_Renamed(tool, f"{group}__{tool.name}")]
+            found.update((tool.name, tool) for tool in tools)
         return list(found.values())
 
     async def aclose(self) -> None:
@@ -88,14 +106,14 @@ class ToolCatalogue:
         for group in self.groups.values():
             await group.aclose()
 
-    def _split(self, name: str) -> tuple[ToolGroup | None, str]:
+    def _split(self, name: str) -> tuple[str | None, str]:
         # Groups may be called `a` and `a__b`: the longest name that fits counts.
         ends = [
             found for found in _SEPARATOR.finditer(name) if name[: found.start()] in self.groups
         ]
         if not ends:
             return None, name
-        return self.groups[name[: ends[-1].start()]], name[ends[-1].end() :]
+        return name[: ends[-1].start()], name[ends[-1].end() :]
 
     @property
     def _known(self) -> str:

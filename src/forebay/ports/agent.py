@@ -190,7 +190,8 @@ class Context(_Inside, Protocol):
         ...
 
     async def specs(self, tools: Sequence[str]) -> Sequence[ToolSpec]:
-        """What a model is told of these tools, and of all tools of a group that is named.
+        """What a model is told of these tools, and of all tools of a group that is named, as far
+        as the run may use them.
 
         Raises ToolNotFound, ToolUnavailable.
         """

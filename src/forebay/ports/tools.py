@@ -72,6 +72,14 @@ class Tools(Protocol):
         """
         ...
 
+    async def names_of(self, name: str) -> frozenset[str]:
+        """Every name that this tool has, also that of its group: a grant may have any of them.
+
+        Raises ToolNotFound.
+        """
+        ...
+
     async def named(self, names: Sequence[str]) -> Sequence[Tool]:
-        """The tools of these names, and all tools of a group that is named. Raises as `tool`."""
+        """The tools of these names, and all tools of a group that is named. One of a group is
+        called `group__tool`. Raises as `tool`."""
         ...

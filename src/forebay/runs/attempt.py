@@ -97,6 +97,8 @@ class Attempt:
         self.promotion: asyncio.Task[None] | None = None
         self.task: asyncio.Task[object] | None = None
         self.steps_in_flight = 0
+        self.calls: set[asyncio.Timeout] = set()
+        """The calls of models under way, and what ends each."""
         self.stays = False
         """Whether it goes on while its questions are open."""
         self._house = house
@@ -113,6 +115,13 @@ class Attempt:
     def be_ended_elsewhere(self) -> None:
         """The run's log is closed to us: its agent may stop."""
         self._part(RunInterrupted("ended_elsewhere", "somebody else ended the run"))
+
+    def close(self) -> None:
+        """The agent has ended; whatever it has left behind is not listened to any more."""
+        self.is_closing = True
+        now = asyncio.get_running_loop().time()
+        while self.calls:
+            self.calls.pop().reschedule(now)
 
     def _part(self, why: Parting) -> None:
         if self.parting is None and not self.is_closing:

@@ -1,13 +1,21 @@
 """Asking models: each model that is asked is a step; its pieces are recorded as they come."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from forebay.core import errors
-from forebay.core.errors import MalformedReply, ModelCutOff, ModelError, ModelNotGranted
+from forebay.core.errors import (
+    MalformedReply,
+    ModelCutOff,
+    ModelError,
+    ModelNotGranted,
+    ModelUnreachable,
+    RunFinished,
+)
 from forebay.core.events import ModelChunk, ModelStarted, OutputChunk
 from forebay.core.messages import ChatRequest, Reply
 from forebay.ports.agent import Say
@@ -22,11 +30,13 @@ _TRIES_AFTER_A_CUT = 2
 _PAUSE_SECONDS = 0.2
 _TURN_EVERY = 64  # pieces after which the log gets its turn
 
+_T = TypeVar("_T")
+
 _KINDS = {
     kind.__name__: kind
     for kind in vars(errors).values()
     if isinstance(kind, type) and issubclass(kind, ModelError)
-}
+} | {TimeoutError.__name__: ModelUnreachable}
 
 
 class Doing(Protocol):
@@ -48,6 +58,8 @@ async def chat(
     attempt: Attempt, models: Models, name: str | None, asking: Asking, do: Doing
 ) -> Reply:
     """The reply of the model, or of the first of its fallbacks that can. Raises ModelError."""
+    if name is not None:  # before a model is made of it
+        check_granted(attempt, name)
     first = models.model(name)
     check_granted(attempt, first.name)
     failures: list[ModelError] = []
@@ -72,7 +84,7 @@ async def embed(
     check_granted(attempt, embedder.name)
 
     async def make_vectors(texts: list[str]) -> Embeddings:
-        made = await embedder.embed(texts)
+        made = await _while_it_lasts(attempt, embedder.embed(texts))
         cost = embedder.price and made.usage and embedder.price.of(made.usage)
         return msgspec.structs.replace(made, model=embedder.name, cost_usd=cost)
 
@@ -113,7 +125,8 @@ async def _ask(attempt: Attempt, model: Model, asking: Asking, do: Doing) -> Rep
     async def talk(request: ChatRequest) -> Reply:
         scope = SCOPE.get()
         assert scope is not None and scope.id is not None, "a step is executed in its scope"
-        return await _listen(attempt, model, request, scope, say=asking.say)
+        listening = _listen(attempt, model, request, scope, say=asking.say)
+        return await _while_it_lasts(attempt, listening)
 
     def begun(step: str) -> ModelStarted:
         return ModelStarted(
@@ -129,6 +142,21 @@ async def _ask(attempt: Attempt, model: Model, asking: Asking, do: Doing) -> Rep
     reply = await do(call)
     assert isinstance(reply, Reply)
     return reply
+
+
+async def _while_it_lasts(attempt: Attempt, talking: Coroutine[object, object, _T]) -> _T:
+    """What comes of a call. Raises RunFinished when the run ends first."""
+    limit = asyncio.timeout(None)
+    attempt.calls.add(limit)
+    try:
+        async with limit:
+            return await talking
+    except TimeoutError:
+        if limit.expired():
+            raise RunFinished from None
+        raise
+    finally:
+        attempt.calls.discard(limit)
 
 
 async def _listen(

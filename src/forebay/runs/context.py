@@ -1,6 +1,7 @@
 """The Context that an agent is handed, on the event loop or in a thread."""
 
 import asyncio
+import concurrent.futures
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -35,12 +36,19 @@ from .attempt import Attempt
 from .bridge import Bridge
 from .chatting import Asking, chat, embed
 from .recorder import SMALL_CHARACTERS
-from .running import AsyncCaller, BlockingCaller, LoopSteps, ThreadSteps, Workshop
+from .running import (
+    AsyncCaller,
+    BlockingCaller,
+    LoopSteps,
+    OwnThreads,
+    ThreadSteps,
+    Workshop,
+)
 from .saying import Bill, draw, emit, spend
 from .scopes import SCOPE, Opened, Scope
 from .steps import Call, Steps
 from .telling import schema_of, specs_of, value_of
-from .using import Wish, approval, call_of, check_approved, error_of, find
+from .using import Wish, approval, call_of, check_approved, error_of, find, is_granted
 
 _T = TypeVar("_T")
 
@@ -184,10 +192,12 @@ class RunContext(_Inside):
         workshop: Workshop,
         root: Scope | None = None,
         steps: Steps | None = None,
+        threads: concurrent.futures.Executor | None = None,
     ) -> None:
         super().__init__(attempt, workshop)
         self._root = root
         self._recorded = steps
+        self._threads = threads or workshop.threads
         self._steps: LoopSteps | None = None
 
     @property
@@ -236,7 +246,7 @@ class RunContext(_Inside):
         timeout_seconds: float | None = None,
     ) -> Any:  # a Reply, or what `returns` says
         request = ChatRequest(
-            messages_of(messages), await specs_of(self._workshop.tools, tools), tool_choice,
+            messages_of(messages), await self._specs(tools), tool_choice,
             schema if returns is None else schema_of(returns), temperature, max_tokens, tuple(stop),
         )  # fmt: skip
         asking = Asking(request, say, key, timeout_seconds)
@@ -250,25 +260,55 @@ class RunContext(_Inside):
         return await embed(self._attempt, embedder, texts, key, self._run)
 
     async def specs(self, tools: Sequence[str]) -> Sequence[ToolSpec]:
-        return await specs_of(self._workshop.tools, tools)
+        known = self._workshop.tools
+        found = await specs_of(known, tools)
+        return [spec for spec in found if await is_granted(self._attempt, known, spec.name)]
+
+    async def _specs(self, tools: Sequence[str | ToolSpec]) -> tuple[ToolSpec, ...]:
+        # A resumed run asks as before, whatever a server offers then, or else it would pay again.
+        given = [each for each in tools if isinstance(each, ToolSpec)]
+        names = [each for each in tools if isinstance(each, str)]
+        if not names:
+            return tuple(given)
+        call = Call(
+            "step", "tools", self.specs, (names,), {}, None, 0, 0.0, None, list[ToolSpec]
+        )  # fmt: skip
+        try:
+            named = await self._run(call)
+        except StepFailed as failed:
+            raise error_of(failed) from failed
+        return (*cast(list[ToolSpec], named), *given)
 
     async def use(
         self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None
     ) -> Json:
-        wish = Wish(tool, dict(arguments or {}), key)
-        found = await find(self._attempt, self._workshop.tools, wish)
+        wish = Wish.of(self._here(), tool, arguments, key)
+        found = await find(self._attempt, self._workshop.tools, tool)
         if found.needs_approval:
-            check_approved(found, await self.ask(approval(found, wish)))
+            check_approved(found, await self.ask(approval(wish)))
+        inside = self._in_thread() if found.blocks else None
         try:
-            return cast(Json, await self._run(call_of(found, wish, self)))
+            return cast(Json, await self._run(call_of(found, wish, inside or self)))
         except StepFailed as failed:
             raise error_of(failed) from failed
+        finally:
+            if inside is not None:
+                inside.release()
+
+    def _in_thread(self) -> "ThreadContext":
+        """What a tool that blocks is handed."""
+        loop = asyncio.get_running_loop()
+        return ThreadContext(self._attempt, self._workshop, loop, self._here(), self._all_steps())
 
     async def _run(self, call: Call) -> object:
         if self._steps is None:
-            steps = self._recorded or Steps(self._attempt)
-            self._steps = LoopSteps(steps, self._workshop)
+            self._steps = LoopSteps(self._all_steps(), self._workshop, self._threads)
         return await self._steps.run(call, self._here())
+
+    def _all_steps(self) -> Steps:
+        if self._recorded is None:
+            self._recorded = Steps(self._attempt)
+        return self._recorded
 
     def _say(self, event: Emission) -> None:
         attempt = self._attempt
@@ -289,14 +329,19 @@ class ThreadContext(_Inside):
     """One run, seen from inside by code that blocks: what it does is recorded on the event loop."""
 
     def __init__(
-        self, attempt: Attempt, workshop: Workshop, loop: asyncio.AbstractEventLoop
+        self,
+        attempt: Attempt,
+        workshop: Workshop,
+        loop: asyncio.AbstractEventLoop,
+        root: Scope | None = None,
+        steps: Steps | None = None,
     ) -> None:
         super().__init__(attempt, workshop)
         self._bridge = Bridge(loop)
-        steps = Steps(attempt)
-        self._root = Scope(attempt)
+        steps = steps or Steps(attempt)
+        self._root = root or Scope(attempt)
         self._steps = ThreadSteps(steps, workshop, self._bridge)
-        self._on_loop = RunContext(attempt, workshop, self._root, steps)
+        self._on_loop = RunContext(attempt, workshop, self._root, steps, OwnThreads())
 
     def release(self) -> None:
         """Let go of its thread, wherever it waits for the event loop."""
@@ -346,12 +391,12 @@ class ThreadContext(_Inside):
         self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None
     ) -> Json:
         self._check()
-        wish = Wish(tool, dict(arguments or {}), key)
-        found = self._bridge.call(find(self._attempt, self._workshop.tools, wish))
+        found = self._bridge.call(find(self._attempt, self._workshop.tools, tool))
         if not found.blocks:
             return self._bridge.call(self._on_loop.use(tool, arguments, key=key))
+        wish = Wish.of(self._here(), tool, arguments, key)
         if found.needs_approval:
-            check_approved(found, self.ask(approval(found, wish)))
+            check_approved(found, self.ask(approval(wish)))
         try:
             return cast(Json, self._run(call_of(found, wish, self)))
         except StepFailed as failed:

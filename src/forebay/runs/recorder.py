@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from forebay.core.clock import Clock, Millis
 from forebay.core.codec import MAX_EVENT_BYTES, Entry, Object, Said, encode_event, offload, restore
-from forebay.core.errors import BacklogFull, ForebayError, StaleAttempt
+from forebay.core.errors import BacklogFull, ForebayError, RunFinished, StaleAttempt
 from forebay.core.events import (
     FINAL_TYPES,
     TYPES,
@@ -50,6 +50,7 @@ class LightRecorder:
         self._bytes = 0
         self._topic: Topic | None = None
         self._shown: int | None = None
+        self._is_over = False
 
     @property
     def last(self) -> int:
@@ -95,12 +96,21 @@ class LightRecorder:
             fold.apply(restore(said.event, beside[named.object]) if named else said.event)
         return fold
 
+    def end(self, event: Event) -> None:
+        """Take the event that ends the attempt. Nothing comes after it."""
+        self.record(event)
+        self._is_over = True
+
     def record(self, event: Event) -> None:
-        """Take the next event. Raises EventTooLarge."""
+        """Take the next event. Raises EventTooLarge, RunFinished."""
+        if self._is_over:
+            raise RunFinished
         self.say(self._attempt, event)
 
     def piece(self, event: OutputChunk | ModelChunk) -> None:
-        """Take an event whose text has at most SMALL_CHARACTERS."""
+        """Take an event whose text has at most SMALL_CHARACTERS. Raises RunFinished."""
+        if self._is_over:
+            raise RunFinished
         text = event.text
         if not text.isascii():
             text.encode()  # raises for what is no Unicode now, and not when the log is written
@@ -158,6 +168,7 @@ class DurableRecorder:
         self._settled = asyncio.Event()
         self._committed = run.last
         self._refused: ForebayError | None = None
+        self._is_over = False
 
     @property
     def last(self) -> int:
@@ -224,10 +235,17 @@ class DurableRecorder:
         if self._refused:
             raise self._refused
 
+    def end(self, event: Event) -> None:
+        """Take the event that ends the attempt. Nothing comes after it."""
+        self.record(event)
+        self._is_over = True
+
     def record(self, event: Event) -> None:
         """Take the next event. Raises EventTooLarge, BacklogFull, or why the log takes no more."""
         if self._refused:
             raise self._refused
+        if self._is_over:
+            raise RunFinished
         if self._bytes > _BACKLOG_BYTES and TYPES[type(event)] not in FINAL_TYPES:
             raise BacklogFull
         entry = Entry(self._next, self._attempt, self._clock.now(), event=event)

@@ -6,7 +6,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from forebay.core.clock import Clock
 from forebay.ports.models import Models
@@ -15,6 +15,9 @@ from forebay.ports.tools import Tools
 from .bridge import Bridge
 from .scopes import SCOPE, Scope
 from .steps import Call, Kind, Step, Steps, give_up
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Workshop(Protocol):
@@ -33,12 +36,35 @@ class Workshop(Protocol):
     def tools(self) -> Tools: ...
 
 
+class OwnThreads(concurrent.futures.Executor):
+    """A thread for each call, which nobody has to wait for. For what is done for code in a thread:
+    if all threads of a pool waited for others of the pool, none would ever come."""
+
+    def submit(
+        self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> concurrent.futures.Future[_T]:
+        done: concurrent.futures.Future[_T] = concurrent.futures.Future()
+
+        def body() -> None:
+            try:
+                done.set_result(fn(*args, **kwargs))
+            except BaseException as error:  # noqa: BLE001 -- it is raised where it is waited for
+                done.set_exception(error)
+
+        done.set_running_or_notify_cancel()
+        threading.Thread(target=body, name="forebay-step", daemon=True).start()
+        return done
+
+
 class LoopSteps:
     """The steps of an agent on the event loop."""
 
-    def __init__(self, steps: Steps, workshop: Workshop) -> None:
+    def __init__(
+        self, steps: Steps, workshop: Workshop, threads: concurrent.futures.Executor
+    ) -> None:
         self._steps = steps
         self._workshop = workshop
+        self._threads = threads
         self._bridge: Bridge | None = None
 
     async def run(self, call: Call, scope: Scope) -> object:
@@ -89,9 +115,7 @@ class LoopSteps:
             self._bridge = Bridge(loop)
         inner.bridge = self._bridge
         variables = contextvars.copy_context()
-        result = await loop.run_in_executor(
-            self._workshop.threads, lambda: variables.run(_guarded, call)
-        )
+        result = await loop.run_in_executor(self._threads, lambda: variables.run(_guarded, call))
         inner.bridge = None
         return await result if inspect.isawaitable(result) else result
 
@@ -155,16 +179,8 @@ def _guarded(call: Call) -> object:
 
 def _in_time(call: Call, seconds: float) -> object:
     # In a thread of its own: nothing can end it, but one need not wait for it.
-    done: concurrent.futures.Future[object] = concurrent.futures.Future()
     variables = contextvars.copy_context()
-
-    def body() -> None:
-        try:
-            done.set_result(variables.run(call.fn, *call.args, **call.kwargs))
-        except BaseException as error:  # noqa: BLE001 -- it is raised where it is waited for
-            done.set_exception(error)
-
-    threading.Thread(target=body, name="forebay-step", daemon=True).start()
+    done = OwnThreads().submit(lambda: variables.run(call.fn, *call.args, **call.kwargs))
     try:
         return done.result(seconds)
     except TimeoutError as error:

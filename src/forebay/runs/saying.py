@@ -78,6 +78,12 @@ def spend(attempt: Writer, grant: Grant, bill: Bill) -> None:
         journal.tokens += bill.usage.input_tokens + bill.usage.output_tokens
     if bill.cost_usd is not None:
         journal.cost_usd += bill.cost_usd
+    check_spent(attempt, grant)
+
+
+def check_spent(attempt: Writer, grant: Grant) -> None:
+    """Raises BudgetExceeded if the models have consumed more than is granted."""
+    journal = attempt.journal
     if grant.max_tokens is not None and journal.tokens > grant.max_tokens:
         journal.exceeded = BudgetExceeded(
             f"The run may consume {grant.max_tokens} tokens, and has consumed {journal.tokens}.",

@@ -333,7 +333,7 @@ class Runs:
 
     async def _execute(self, attempt: Attempt) -> None:
         ending = await self._execution(attempt)
-        attempt.is_closing = True
+        attempt.close()
         if attempt.promotion is not None:
             await attempt.promotion
         recorder = attempt.recorder
@@ -341,7 +341,7 @@ class Runs:
             ending = _SERVER_STOPPED
         if not isinstance(ending, RunWaiting):  # which stands in the log already
             with suppress(Conflict, NotFound):  # somebody else may have ended the run meanwhile
-                recorder.record(ending)
+                recorder.end(ending)
         if isinstance(recorder, DurableRecorder):
             await recorder.ended.wait()
             self.follower.leave(recorder.number, attempt)

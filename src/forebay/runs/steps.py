@@ -30,7 +30,7 @@ from .attempt import Attempt
 from .journal import StepRecord
 from .plain import bill_of, digest_of, input_of, plain, read_as
 from .raised import message_of
-from .saying import Bill, count_step, emit, record, spend
+from .saying import Bill, check_spent, count_step, emit, record, spend
 from .scopes import Scope, Try
 
 Kind: TypeAlias = Literal["step", "tool", "model"]
@@ -58,6 +58,8 @@ class Call(NamedTuple):
     """Whether nothing is journalled inside it."""
     begun: Callable[[str], Emission] | None = None
     """What is said when it begins, under its id; None: what can be read from its arguments."""
+    id: str | None = None
+    """Its name, if it was given one before something else was waited for."""
 
 
 class Step:
@@ -72,7 +74,9 @@ class Step:
         self.call = call
         self.scope = scope
         self.arguments = _arguments(call)
-        if call.key is None:
+        if call.id is not None:
+            self.id = call.id
+        elif call.key is None:
             self.id = scope.name(call.kind, call.name, self.arguments)
         else:
             self.id = scope.name_by_key(call.kind, call.name, call.key)
@@ -109,6 +113,7 @@ class Steps:
         if self._attempt.parting is not None or self._attempt.is_closing:
             raise RunFinished("The run was ended from outside.")
         step.scope.check()
+        check_spent(self._attempt, self._attempt.order.grant)
         if step.is_kept:
             await self._take_turn(step)
         known = self._attempt.journal.recall(step.id)
@@ -178,12 +183,16 @@ class Steps:
 
     async def start(self, step: Step) -> Scope:
         """Begin a try; returns where it is to be executed, when it may be."""
+        if self._attempt.is_closing:
+            raise RunFinished
         step.tries += 1
         call, scope = step.call, step.scope
         self._record(
             step, StepStarted(step.id, call.name, step.arguments, scope.id, tries=step.tries)
         )
         await self._attempt.committed()
+        if self._attempt.is_closing:  # meanwhile
+            raise RunFinished
         remembers = scope.remembers or (call.retries > 0 and not call.is_leaf)
         inner = Scope(scope.owner, step.id, Try(step.id, scope.within_try), remembers)
         if call.kind != "step":

@@ -14,13 +14,10 @@ from forebay.ports.tools import Tools
 _FENCE = "```"
 
 
-async def specs_of(tools: Tools, wanted: Sequence[str | ToolSpec]) -> tuple[ToolSpec, ...]:
+async def specs_of(tools: Tools, names: Sequence[str]) -> list[ToolSpec]:
     """What a model is told of these tools. Raises ToolNotFound, ToolUnavailable."""
-    given = [each for each in wanted if isinstance(each, ToolSpec)]
-    names = [each for each in wanted if isinstance(each, str)]
-    found = await tools.named(names) if names else ()
-    named = [ToolSpec(tool.name, tool.description, tool.parameters) for tool in found]
-    return (*named, *given)
+    found = await tools.named(names)
+    return [ToolSpec(tool.name, tool.description, tool.parameters) for tool in found]
 
 
 def schema_of(kind: object) -> Json:

@@ -13,6 +13,8 @@ from forebay.ports.agent import BlockingContext, Context
 from forebay.ports.tools import Tool, Tools
 
 from .attempt import Attempt
+from .plain import digest_of
+from .scopes import Scope
 from .steps import Call
 
 _SHOWN_CHARACTERS = 2_000
@@ -31,6 +33,19 @@ class Wish(NamedTuple):
     tool: str
     arguments: dict[str, Json]
     key: str | None
+    id: str | None
+    """The name of the step. Of several equal calls the first has the first one, whichever of them
+    is approved first; None: it has a key."""
+
+    @classmethod
+    def of(
+        cls, scope: Scope, tool: str, arguments: Mapping[str, Json] | None, key: str | None
+    ) -> "Wish":
+        """The next wish of this place. Raises TypeError for arguments that are not JSON."""
+        given = dict(arguments or {})
+        if key is not None:
+            return cls(tool, given, key, None)
+        return cls(tool, given, None, scope.name("tool", tool, digest_of(tool, (given,), {})))
 
 
 class _Missing(NamedTuple):
@@ -48,23 +63,29 @@ class _Missing(NamedTuple):
         raise self.error
 
 
-async def find(attempt: Attempt, tools: Tools, wish: Wish) -> Tool:
-    """The tool that is to be called. Raises ToolNotFound, ToolNotGranted."""
-    try:
-        tool = await tools.tool(wish.tool)
-    except ToolUnavailable as error:
-        tool = _Missing(wish.tool, error)
+async def is_granted(attempt: Attempt, tools: Tools, name: str) -> bool:
+    """Whether this run may use a tool, whichever of its names is granted."""
     granted = attempt.order.grant.tools
-    if granted is not None and tool.name not in granted and wish.tool not in granted:
-        raise ToolNotGranted(f"This run may not use the tool {wish.tool!r}.")
-    return tool
+    if granted is None or name in granted:
+        return True
+    return not (await tools.names_of(name)).isdisjoint(granted)
 
 
-def approval(tool: Tool, wish: Wish) -> Prompt:
+async def find(attempt: Attempt, tools: Tools, name: str) -> Tool:
+    """The tool that is to be called. Raises ToolNotFound, ToolNotGranted."""
+    if not await is_granted(attempt, tools, name):
+        raise ToolNotGranted(f"This run may not use the tool {name!r}.")
+    try:
+        return await tools.tool(name)
+    except ToolUnavailable as error:
+        return _Missing(name, error)
+
+
+def approval(wish: Wish) -> Prompt:
     """What a person is asked before the tool is called."""
     shown = encode_json(wish.arguments).decode()[:_SHOWN_CHARACTERS]
     return Prompt(
-        f"May the tool {tool.name} be called with {shown}?",
+        f"May the tool {wish.tool} be called with {shown}?",
         kind="binary_choice",
         options=(Option(_APPROVE, "Yes", _APPROVE), Option(_REFUSE, "No", _REFUSE)),
     )
@@ -92,7 +113,7 @@ def call_of(tool: Tool, wish: Wish, ctx: Context | BlockingContext) -> Call:
     fn: Callable[..., object] = call_blocking if tool.blocks else call
     return Call(
         "tool", wish.tool, fn, (wish.arguments,), {}, wish.key,
-        0, 0.0, tool.timeout_seconds, None, begun=begun,
+        0, 0.0, tool.timeout_seconds, None, begun=begun, id=wish.id,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ def check(settings: Settings) -> None:
         raise SettingError(
             "REQUIRE_AUTH=true: this version has no users or tokens yet, so nobody could get in."
         )
-    database(settings.db_url)
+    for url in filter(None, (settings.db_url, settings.db_direct_url)):
+        database(url)
     if not 0 <= settings.port <= 65_535:
         raise SettingError(f"port={settings.port}: a port is at most 65535.")
     _check_choices(settings)

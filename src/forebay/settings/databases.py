@@ -1,12 +1,16 @@
 """Database URLs: in which forms they may be given, and what they name."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from forebay.core.errors import SettingError
 
 from .values import Settings
+
+_HOST = re.compile(r"(?:\[[^\[\]]*\]|[^\[\]:@]*)(?::\d*)?")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
+_PASSWORD = re.compile(r"(?<=[?&])(\w*password)=[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,23 @@ def database(url: str) -> Database:
     if engine == "sqlite":
         return Database("sqlite", path=_database_path(rest.removeprefix("/").partition("?")[0]))
     if engine in ("postgresql", "postgres"):
+        _check_postgres(rest)
         return Database("postgres", url=f"postgresql://{rest}")
-    raise SettingError(
-        f"db_url={without_password(url)!r}: a file name, sqlite:///…, postgresql://… or memory:."
-    )
+    raise SettingError(f"db_url={scheme}://…: a file name, sqlite:///…, postgresql://… or memory:.")
+
+
+def _check_postgres(rest: str) -> None:
+    """Refuse what PostgreSQL's library would quote, with a piece of the password in it."""
+    authority, _, path = rest.partition("/")
+    credentials, _, hosts = authority.rpartition("@")
+    hosts = hosts.partition("?")[0]
+    is_cut_off = "@" in path.partition("=")[0]  # by a slash in the password
+    fits = all(_HOST.fullmatch(host) for host in hosts.split(","))
+    if is_cut_off or not fits or "@" in credentials or _BROKEN_ESCAPE.search(rest):
+        raise SettingError(
+            "db_url: this is no URL of a PostgreSQL server. In a user or a password, / is written "
+            "%2F, : %3A, @ %40 and % %25."
+        )
 
 
 def _database_path(text: str) -> Path:
@@ -51,5 +68,11 @@ def database_name(settings: Settings) -> str:
 
 def without_password(url: str) -> str:
     """A URL that can be shown."""
-    password = urlsplit(url).password if "://" in url else None
-    return url.replace(f":{password}@", ":***@") if password else url
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return url
+    authority, slash, path = rest.partition("/")
+    credentials, at, hosts = authority.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    shown = f"{scheme}://{user}{':***' if colon else ''}{at}{hosts}{slash}{path}"
+    return _PASSWORD.sub(r"\1=***", shown)

@@ -201,7 +201,7 @@ def anthropic_body(answer: Answer, asked: Asked) -> Fields:
         blocks.append({"type": "thinking", "thinking": thinking, "signature": "c2lnbmVk"})
     if answer.text:
         blocks.append({"type": "text", "text": answer.text})
-    blocks += [_tool_use(call) for call in answer.calls]
+    blocks += [_tool_use(call, decode_json(call.arguments)) for call in answer.calls]
     return {
         **_anthropic_head(asked),
         "content": blocks,
@@ -272,13 +272,8 @@ def _anthropic_blocks(answer: Answer) -> Iterator[tuple[Fields, list[Json]]]:
         middle = len(call.arguments) // 2
         halves = (call.arguments[:middle], call.arguments[middle:])
         parts: list[Json] = [{"type": "input_json_delta", "partial_json": part} for part in halves]
-        yield {**_tool_use(call), "input": {}}, parts
+        yield _tool_use(call, {}), parts  # which may be no JSON
 
 
-def _tool_use(call: ToolCall) -> Fields:
-    return {
-        "type": "tool_use",
-        "id": call.id,
-        "name": call.name,
-        "input": decode_json(call.arguments),
-    }
+def _tool_use(call: ToolCall, given: Json) -> Fields:
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": given}

@@ -6,7 +6,7 @@ from typing import cast
 
 from forebay.authoring import as_json
 from forebay.authoring.acting import as_text
-from forebay.core.errors import AgentNotFound, InvalidArguments
+from forebay.core.errors import AgentNotFound, InvalidArguments, ToolNotGranted
 from forebay.core.json import Json
 from forebay.core.messages import ToolSpec
 from forebay.ports.agent import Agent, Context
@@ -33,6 +33,8 @@ async def answer_with(ctx: Context, parts: Parts, spec: ToolSpec, value: Json) -
     if agent is None or agent.style not in _ON_LOOP:
         return await use_function(ctx, spec, value)
     answering = agent
+    if ctx.grant.tools is not None and spec.name not in ctx.grant.tools:
+        raise ToolNotGranted(f"This run may not use the tool {spec.name!r}.")
 
     async def answer(input: Json) -> None:
         await _say_all(ctx, answering, answering.read_input(input))

@@ -25,6 +25,7 @@ _LABEL = re.compile(
 _HEADING = re.compile(
     r"^[ \t>-]*(?:#+[ \t]*[*_]*|[*_]{2,3})(?i:final[ \t]+answer)[*_]*[ \t]*\n", re.MULTILINE
 )
+_REST_OF_FINAL = re.compile(rf"(?i:inal[ \t]+answer)[ \t]*\d*[ \t]*[*_`]*[ \t]*(?:{_COLON}|\n)")
 _THINKS = re.compile(r"\s*<(think|thinking)>")
 _CALL = re.compile(r"([\w.-]+)[ \t]*(?:\((.*)\)|\[(.*)\])", re.DOTALL)
 _FENCE = re.compile(r"```[\w-]*\s*\n?(.*?)\s*```", re.DOTALL)
@@ -88,7 +89,7 @@ def parse(text: str) -> Action | Final:
 
 def answer_start(text: str) -> int | None:
     """Where the final answer begins, as soon as that is certain: more text does not change it."""
-    if "inal" not in text and "INAL" not in text:
+    if not _may_answer(text):
         return None
     thinks = _THINKS.match(text)
     begin = 0
@@ -107,6 +108,17 @@ def answer_start(text: str) -> int | None:
             end = labels[at + 1].start if at + 1 < len(labels) else len(text)
             has_action = not _is_no_action(text[label.end : end])
     return None
+
+
+def _may_answer(text: str) -> bool:
+    # This is asked with each piece of a long reply, and reading all labels each time is too slow.
+    for word in ("inal", "INAL"):
+        at = text.find(word)
+        while at >= 0:
+            if _REST_OF_FINAL.match(text, at):
+                return True
+            at = text.find(word, at + 1)
+    return False
 
 
 # --- labels -------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from forebay.authoring import FunctionAgent
 from forebay.authoring.acting import as_text, specs_of
-from forebay.core.errors import InvalidInput, ModelError
+from forebay.core.errors import InvalidInput, ModelError, ToolNotGranted
 from forebay.core.json import Json
 from forebay.core.messages import ChatMessage, ToolSpec
 from forebay.ports.agent import Context
@@ -62,6 +62,8 @@ def register(registry: Registry) -> None:
 def _build(name: str, config: RouterConfig, parts: Parts) -> FunctionAgent:
     async def answer(ctx: Context, conversation: Conversation) -> None:
         specs = await specs_of(ctx, config.branches)
+        if not specs:
+            raise ToolNotGranted("This run may use none of the functions that could answer.")
         chosen = await _choose(ctx, config, specs, conversation)
         value = _told(parts, chosen, conversation)
         ctx.say(as_text(await answer_with(ctx, parts, chosen, value)))

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from forebay.authoring import FunctionAgent
 from forebay.authoring.acting import specs_of
-from forebay.core.errors import ForebayError, InvalidInput, StepFailed, ToolError
+from forebay.core.errors import ForebayError, InvalidInput, StepFailed, ToolError, ToolNotGranted
 from forebay.core.json import Json
 from forebay.core.messages import ToolSpec
 from forebay.ports.agent import BlockingContext, Context
@@ -55,6 +55,7 @@ def register(registry: Registry) -> None:
 def _build(name: str, config: SequentialConfig, parts: Parts) -> FunctionAgent:
     async def answer(ctx: Context, value: Json) -> Json:
         specs = await specs_of(ctx, config.tool_list)
+        _check_that_none_is_left_out(specs, config.tool_list)
         for number, spec in enumerate(specs, 1):
             try:
                 if number == len(specs):
@@ -81,6 +82,15 @@ def read_value(value: Json) -> Json:
     )
     is_object = isinstance(value, dict) and ("messages" in value or set(value) == {"input_message"})
     return read_conversation(value).question if (value and is_list) or is_object else value
+
+
+def _check_that_none_is_left_out(specs: Sequence[ToolSpec], names: Sequence[str]) -> None:
+    # An agent is told only of the functions that its run may use, and a sequence needs all.
+    told = [spec.name for spec in specs]
+    for name in names:
+        plain = name.replace(".", "__")
+        if not any(each in (name, plain) or each.startswith(f"{plain}__") for each in told):
+            raise ToolNotGranted(f"This run may not use the tool {name!r}.")
 
 
 def _failure(specs: Sequence[ToolSpec], number: int, error: ForebayError) -> ToolError:

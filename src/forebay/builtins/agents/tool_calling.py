@@ -70,17 +70,26 @@ def _build(name: str, config: ToolCallingConfig, parts: Parts) -> FunctionAgent:
         "max_iterations",
         "handle_tool_errors",
     )
-    direct = frozenset(
+    direct = tuple(
         form for each in config.return_direct or () for form in (each, each.replace(".", "__"))
     )
 
     async def answer(ctx: Context, conversation: Conversation) -> None:
-        offer = Offer.of(await specs_of(ctx, config.tool_names))
-        loop = Loop(ctx, _Ask(ctx, config), offer, limits, direct=direct)
+        specs = await specs_of(ctx, config.tool_names)
+        offer = Offer.of(specs)
+        loop = Loop(ctx, _Ask(ctx, config), offer, limits, direct=_named(specs, direct))
         recent = conversation.recent(config.max_history)
         await loop.run(recent.told(config.system_prompt, config.additional_instructions))
 
     return agent_of(name, config.description, answer)
+
+
+def _named(specs: Sequence[ToolSpec], names: Sequence[str]) -> frozenset[str]:
+    """The tools that these names stand for: a group is all of its tools."""
+    groups = tuple(f"{name}__" for name in names)
+    return frozenset(
+        spec.name for spec in specs if spec.name in names or spec.name.startswith(groups)
+    )
 
 
 @dataclass(frozen=True, slots=True)

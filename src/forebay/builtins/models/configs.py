@@ -3,9 +3,18 @@
 A field of NAT's that changes nothing here is accepted, and named at the start when a file sets it.
 """
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PositiveInt, SecretStr
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+)
 
 from forebay.core.json import Json
 from forebay.ports.models import Price
@@ -20,6 +29,20 @@ def _idle(default: _Value) -> _Value:
     """A field without an effect."""
     field: Any = Field(default=default, json_schema_extra={"has_effect": False})
     return field
+
+
+def _is_http(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_http = False
+    if url and not is_http:  # nothing is what a variable without a value leaves
+        raise ValueError("it has to be an http or https URL")
+    return url
+
+
+_Url: TypeAlias = Annotated[str, AfterValidator(_is_http)]
 
 
 class Cost(BaseModel):
@@ -129,13 +152,13 @@ class Compatible(Chatting):
 class OpenAIConfig(Compatible):
     """`openai`: OpenAI, or whoever stands at `base_url`."""
 
-    base_url: str | None = None
+    base_url: _Url | None = None
 
 
 class NimConfig(Compatible):
     """`nim`: NVIDIA's models, hosted by NVIDIA or at `base_url`."""
 
-    base_url: str | None = None
+    base_url: _Url | None = None
     max_tokens: PositiveInt | None = Field(
         default=300,
         validation_alias=AliasChoices("max_tokens", "max_completion_tokens"),
@@ -146,13 +169,13 @@ class NimConfig(Compatible):
 class CompatibleConfig(Compatible):
     """`openai_compatible`: any server that speaks as OpenAI does: vLLM, llama.cpp, Ollama."""
 
-    base_url: str = Field(min_length=1)
+    base_url: _Url = Field(min_length=1)
 
 
 class LiteLLMConfig(Compatible):
     """`litellm`: a model by a name such as `groq/llama-3.3-70b-versatile`."""
 
-    base_url: str | None = Field(
+    base_url: _Url | None = Field(
         default=None, validation_alias=AliasChoices("base_url", "api_base")
     )
 
@@ -165,7 +188,7 @@ class AzureConfig(Compatible):
         validation_alias=AliasChoices("azure_deployment", "model_name", "model"),
         description="The name of the deployment.",
     )
-    azure_endpoint: str | None = Field(
+    azure_endpoint: _Url | None = Field(
         default=None, validation_alias=AliasChoices("azure_endpoint", "base_url")
     )
     api_version: str | None = None
@@ -174,7 +197,7 @@ class AzureConfig(Compatible):
 class AnthropicConfig(Chatting):
     """`anthropic`: Anthropic's models."""
 
-    base_url: str | None = None
+    base_url: _Url | None = None
     top_k: int | None = None
     thinking: dict[str, Json] | None = Field(
         default=None, description="As Anthropic has it: {type: enabled, budget_tokens: 2000}."
@@ -197,13 +220,13 @@ class Embedding(Remote):
 class OpenAIEmbedderConfig(Embedding):
     """`openai`: OpenAI's embedders, or those at `base_url`."""
 
-    base_url: str | None = None
+    base_url: _Url | None = None
 
 
 class NimEmbedderConfig(Embedding):
     """`nim`: NVIDIA's embedders, which want to know what a text is for."""
 
-    base_url: str | None = None
+    base_url: _Url | None = None
     truncate: Literal["NONE", "START", "END"] = "NONE"
     input_type: Literal["query", "passage"] = Field(
         default="query", description="What the texts are: questions, or what is searched."
@@ -213,7 +236,7 @@ class NimEmbedderConfig(Embedding):
 class CompatibleEmbedderConfig(Embedding):
     """`openai_compatible`: any server that embeds as OpenAI does."""
 
-    base_url: str = Field(min_length=1)
+    base_url: _Url = Field(min_length=1)
     input_type: Literal["query", "passage"] | None = None
 
 
@@ -225,7 +248,7 @@ class AzureEmbedderConfig(Embedding):
         validation_alias=AliasChoices("azure_deployment", "model_name", "model"),
         description="The name of the deployment.",
     )
-    azure_endpoint: str | None = Field(
+    azure_endpoint: _Url | None = Field(
         default=None, validation_alias=AliasChoices("azure_endpoint", "base_url")
     )
     api_version: str | None = None

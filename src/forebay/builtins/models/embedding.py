@@ -18,7 +18,7 @@ from forebay.ports.models import Embeddings, Finding, Price
 from .failures import Refused, Unreadable
 from .line import Line
 from .source import Source
-from .tokens import TokenCounter
+from .tokens import TokenCounter, is_possible
 from .trying import Trying
 from .validating import validate
 
@@ -116,8 +116,9 @@ class RemoteEmbedder:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Unreadable("it has no list of embeddings") from None
         vectors = _in_order(told.data, len(texts))
-        if told.usage and told.usage.prompt_tokens:
-            return vectors, Usage(told.usage.prompt_tokens)
+        used = Usage(told.usage.prompt_tokens or 0) if told.usage else Usage()
+        if used.input_tokens and is_possible(used):
+            return vectors, used
         return vectors, Usage(sum(map(self._counter.count, texts)), estimated=True)
 
 

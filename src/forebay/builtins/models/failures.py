@@ -191,8 +191,9 @@ def refused(source: Source, refusal: Refusal, *, has_spoken: bool = False) -> Mo
     if has_spoken and status >= 500 and kind in {ModelUnreachable, RateLimited}:
         kind = ModelCutOff
     said = source.scrub(complaint.message).rstrip(".")
-    words = f": {said}" if said else f" ({status})"
-    error = kind(f"{_happened(kind, source, refusal)}{words}. {_next(kind, source, refusal)}")
+    happened, told = _happened(kind, source, refusal), f" ({status})"
+    words = f": {said}" if said else "" if happened.endswith(told) else told
+    error = kind(f"{happened}{words}. {_next(kind, source, refusal)}")
     if kind is RateLimited:
         error.retry_after = _seconds(retry_after)
     return error
@@ -205,14 +206,14 @@ def keyless(source: Source) -> KeyRefused:
 
 def unreachable(source: Source, error: HttpError, *, has_spoken: bool = False) -> ModelUnreachable:
     """The error for a call that has failed on its way."""
-    why = source.scrub(error.message.rstrip("."))
+    why = f"{source.scrub(error.message.rstrip('.'))}.".replace("?.", "?")
     if has_spoken:
-        return ModelCutOff(f"{source.who} stopped in the middle of its reply: {why}. Try again.")
+        return ModelCutOff(f"{source.who} stopped in the middle of its reply: {why} Try again.")
     if isinstance(error, TookTooLong):
         advice = f"Try again, or raise request_timeout in {source.place}"
     else:
         advice = f"Check that it runs, and base_url in {source.place}"
-    return ModelUnreachable(f"{source.who} cannot be reached: {why}. {advice}.")
+    return ModelUnreachable(f"{source.who} cannot be reached: {why} {advice}.")
 
 
 def cut_off(source: Source, *, has_spoken: bool) -> ModelUnreachable:
@@ -225,7 +226,8 @@ def cut_off(source: Source, *, has_spoken: bool) -> ModelUnreachable:
 def malformed(source: Source, error: Unreadable) -> MalformedReply:
     """The error for an answer that is not what it should be."""
     advice = f"Check that base_url in {source.place} is that of a {source.kind} API"
-    return MalformedReply(f"The answer of {source.who} cannot be read: {error}. {advice}.")
+    why = source.scrub(str(error))
+    return MalformedReply(f"The answer of {source.who} cannot be read: {why}. {advice}.")
 
 
 def too_long(source: Source, about: int, most: int) -> ContextTooLong:
@@ -245,6 +247,8 @@ def _happened(kind: type[ModelError], source: Source, refusal: Refusal) -> str:
     who = source.who
     if kind is RateLimited and _is_quota(refusal):
         return f"The quota at {who} is used up"
+    if _leads_elsewhere(refusal):
+        return f"{who} leads elsewhere, where the key does not go ({refusal.status})"
     told: dict[type[ModelError], str] = {
         KeyRefused: f"{who} refuses the key",
         ModelUnknown: f"{source.provider} has no model {source.model}"
@@ -268,6 +272,8 @@ def _next(kind: type[ModelError], source: Source, refusal: Refusal) -> str:
         seconds = _seconds(refusal.retry_after)
         wait = f"Try again in {seconds:g} seconds" if seconds else "Try again later"
         return f"{wait}, or name fallbacks in {place}."
+    if _leads_elsewhere(refusal):
+        return f"Check base_url in {place}."
     if kind is ModelUnknown:
         also = "" if _NO_MODEL.search(refusal.complaint.words) else "base_url and "
         return f"Check {also}model_name in {place}."
@@ -280,6 +286,10 @@ def _next(kind: type[ModelError], source: Source, refusal: Refusal) -> str:
         ModelRefused: f"Check the fields of {place}.",
     }
     return advice[kind]
+
+
+def _leads_elsewhere(refusal: Refusal) -> bool:
+    return 300 <= refusal.status < 400
 
 
 def _is_quota(refusal: Refusal) -> bool:

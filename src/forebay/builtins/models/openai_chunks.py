@@ -229,7 +229,10 @@ def _read_patiently(payload: bytes) -> _Chunk:
 
 def _look_for_error(payload: bytes) -> None:
     """Raises Refused if these bytes tell of an error."""
-    value = decode_json(payload)
+    try:
+        value = decode_json(payload)
+    except UnicodeDecodeError:  # in what nobody has asked for
+        return
     if not isinstance(value, dict):
         return
     if value.get("error") or value.get("detail") or value.get("object") == "error":

@@ -19,7 +19,7 @@ from .failures import Refusal, Refused, Unreadable
 from .hearing import Ear, Hearing
 from .line import Line
 from .source import Source
-from .tokens import TokenCounter
+from .tokens import TokenCounter, is_possible
 from .trying import Trying
 from .validating import ping, validate
 
@@ -122,7 +122,7 @@ class RemoteModel:
 
     async def _finished(self, request: ChatRequest, reply: Reply) -> Reply:
         usage = reply.usage
-        if usage is None or usage == Usage():
+        if usage is None or usage == Usage() or not is_possible(usage):
             usage = await self._counter.usage_of(request, reply)
         else:
             self._counter.learn(request, usage.input_tokens)

@@ -1,10 +1,11 @@
 """Where a model is, who runs it, and with which key it is called. A key is shown to nobody else."""
 
 import re
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -89,17 +90,32 @@ class Source:
 
     def scrub(self, text: str) -> str:
         """The text without anything that is a key of ours, or looks like one."""
-        for secret in (self.key, *self.headers.values()):
-            value = secret.get_secret_value() if secret else ""
-            if len(value) > _KNOWN_PART:
-                text = re.sub(rf"{re.escape(value[:_KNOWN_PART])}\S*", _HIDDEN, text)
-            elif value:
-                text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _HIDDEN, text)
+        for secret in self._secrets():
+            if len(secret) > _KNOWN_PART:
+                begin = re.escape(secret[:_KNOWN_PART])
+                text = re.sub(rf"{re.escape(secret)}|{begin}\S*", _HIDDEN, text, flags=re.I)
+            else:
+                text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", _HIDDEN, text)
         return _LOOKS_LIKE_A_KEY.sub(_HIDDEN, text)
+
+    def _secrets(self) -> Iterator[str]:
+        """Keys, passwords, and words of headers that have several, such as `Bearer KEY`."""
+        values = [value.get_secret_value() for value in self.headers.values()]
+        if self.key:
+            values.append(self.key.get_secret_value())
+        user = self.url.partition("://")[2].partition("/")[0].rpartition("@")[0]
+        if user:
+            values += [unquote(user.partition(":")[2]), b64encode(unquote(user).encode()).decode()]
+        for value in filter(None, values):
+            yield value
+            yield from (word for word in value.split() if _KNOWN_PART < len(word) < len(value))
 
 
 def shown(url: str) -> str:
     """A URL as people may see it: without a user, a password or a query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "no URL"
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path}"

@@ -34,9 +34,9 @@ class EventReader:
 
     def end(self) -> list[bytes]:
         """The data of an event whose end never came."""
-        rest = b"".join(self._parts)
+        rest = _unified(b"".join(self._parts)).rstrip(b"\r\n")
         self._parts.clear()
-        return _data_of([rest.rstrip(b"\r\n")]) if rest else []
+        return _data_of(rest.split(b"\n\n"))
 
     def _keep(self, data: bytes) -> None:
         self._parts.append(data)
@@ -55,17 +55,16 @@ def _unified(data: bytes) -> bytes:
 def _data_of(events: list[bytes]) -> list[bytes]:
     found: list[bytes] = []
     for event in events:
-        if event[:6] == b"data: " and b"\n" not in event:  # nearly always
-            found.append(event[6:])
-        elif (data := _data_in(event)) is not None:
-            found.append(data)
+        plain = event[:6] == b"data: " and b"\n" not in event  # nearly always
+        if data := event[6:] if plain else _data_in(event):
+            found.append(data)  # an event without data is none
     return found
 
 
-def _data_in(event: bytes) -> bytes | None:
+def _data_in(event: bytes) -> bytes:
     lines = [
         line[5:].removeprefix(b" ")
         for line in event.removeprefix(_MARK).split(b"\n")
         if line.startswith(b"data:")
     ]
-    return b"\n".join(lines) if lines else None
+    return b"\n".join(lines)

@@ -24,6 +24,7 @@ _PER_FURTHER_BYTE = 0.375  # a letter of three bytes is then about one token
 _LEAST_LESSON = 16
 _SMALLEST, _LARGEST = 0.25, 4.0
 _WEIGHT = 0.2  # of what was told last
+_MOST = 2**40
 
 _ENCODINGS = (
     (
@@ -95,6 +96,11 @@ class TokenCounter:
         said = [reply.text, reply.thinking or ""]
         said += [f"{call.name}{call.arguments}" for call in reply.tool_calls]
         return Usage(asked, sum(map(self.count, said)), estimated=True)
+
+
+def is_possible(usage: Usage) -> bool:
+    """Whether a provider can have consumed that; its word is money."""
+    return all(0 <= tokens < _MOST for tokens in (usage.input_tokens, usage.output_tokens))
 
 
 def _guess(request: ChatRequest) -> float:

@@ -41,8 +41,8 @@ from .wires import wire
 _LOG = logging.getLogger(__name__)
 
 _THEIR_LOG = logging.getLogger("mcp.client")
-if _THEIR_LOG.level == logging.NOTSET and not _LOG.isEnabledFor(logging.DEBUG):
-    # Tracebacks, with what the server said in them, of failures that are raised to us as well.
+if _THEIR_LOG.level == logging.NOTSET:
+    # Tracebacks, with what the server said in them unmasked, of failures that we hear of as well.
     _THEIR_LOG.setLevel(logging.CRITICAL)
 
 _TRUSTED_MILLIS = 10 * 60 * 1000
@@ -259,7 +259,7 @@ class Connection:
         for _ in range(_MOST_PAGES):
             page = await client.list_tools(cursor=cursor)
             for tool in page.tools:
-                found.setdefault(tool.name, _found(tool))
+                found.setdefault(tool.name, _found(tool, self._terms.mask))
             cursor = page.next_cursor
             if cursor is None:
                 break
@@ -273,7 +273,8 @@ class Connection:
                 async for _ in changes:
                     self._is_stale = True
         except (MCPError, SubscriptionLost, TimeoutError) as error:
-            _LOG.debug("%s: no news of changes: %s", self._terms.server.place, error)
+            why = cleaned(str(error), self._terms.mask)
+            _LOG.debug("%s: no news of changes: %s", self._terms.server.place, why)
         if not self._hears:
             task_status.started()
         self._hears, self._is_stale = False, True
@@ -281,6 +282,8 @@ class Connection:
     async def _hear(self, message: IncomingMessage) -> None:
         if isinstance(message, types.ToolListChangedNotification):
             self._is_stale = True
+        elif isinstance(message, Exception):
+            _LOG.debug("%s: what it says cannot be read", self._terms.server.place)
 
 
 # --- what the server says -----------------------------------------------------------------------
@@ -292,8 +295,9 @@ def _tells_of_changes(client: Client) -> bool:
     return is_modern and tools is not None and bool(tools.list_changed)
 
 
-def _found(tool: types.Tool) -> Found:
+def _found(tool: types.Tool, mask: Mask) -> Found:
     parameters = {"type": "object", "properties": {}} | cast("dict[str, Json]", tool.input_schema)
     returned = cast("dict[str, Json]", tool.output_schema or {}).get("properties")
     is_wrapped = isinstance(returned, dict) and list(returned) == ["result"]
-    return Found(tool.name, tool.description or tool.title or "", parameters, is_wrapped)
+    description = mask.text(tool.description or tool.title or "")
+    return Found(tool.name, description, cast("dict[str, Json]", mask.json(parameters)), is_wrapped)

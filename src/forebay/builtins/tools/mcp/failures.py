@@ -1,5 +1,6 @@
 """What went wrong between a server and us, in our own errors."""
 
+import re
 from typing import cast
 
 import httpx2
@@ -13,11 +14,15 @@ from .loss import NotConnected, NotSent
 from .masking import Mask
 
 _LONGEST = 4_000
+_QUOTED = re.compile(
+    r",? input_value=.*?, input_type=\w+|\s*For further information visit \S+", re.DOTALL
+)
+"""Of what cannot be read a piece is quoted, in which a secret may be cut in two."""
 
 
 def cleaned(text: str, mask: Mask) -> str:
     """What a server says, shortened and without secrets."""
-    return mask.text(text)[:_LONGEST]
+    return mask.text(_QUOTED.sub("", text))[:_LONGEST]
 
 
 def failure_of(error: MCPError, place: str, mask: Mask) -> NotSent | ToolError:

@@ -13,7 +13,8 @@ class Mask:
 
     def __init__(self, secrets: Sequence[str]) -> None:
         longest_first = sorted(set(secrets), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if secrets else None
+        either = "|".join(map(re.escape, longest_first))
+        self._pattern = re.compile(either, re.IGNORECASE) if secrets else None
 
     def text(self, text: str) -> str:
         """A text without them."""
