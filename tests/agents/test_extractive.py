@@ -3,8 +3,8 @@
 import pytest
 
 from forebay.builtins.agents.extractive import make_extractive
-from forebay.builtins.agents.given_texts import read_given
-from forebay.builtins.agents.quoting import Text, best_quotes
+from forebay.builtins.agents.extractive.given_texts import read_given
+from forebay.builtins.agents.extractive.quoting import Text, best_quotes
 from forebay.core.errors import InvalidInput
 from forebay.core.events import OutputChunk, SourceCited, SourceFound
 from forebay.core.json import Json

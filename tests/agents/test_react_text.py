@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.builtins.agents.react_text import Action, Final, Unclear, answer_start, parse
+from forebay.builtins.agents.react.text import Action, Final, Unclear, answer_start, parse
 
 ACTIONS = {
     "as asked for": (

@@ -2,7 +2,13 @@
 
 import pytest
 
-from forebay.builtins.agents.sentences import are_alike, joined, sentences_of, terms_of, words_of
+from forebay.builtins.agents.extractive.sentences import (
+    are_alike,
+    joined,
+    sentences_of,
+    terms_of,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forebay.builtins.tools.arithmetic import MAX_CHARACTERS, calculate
 from forebay.builtins.tools.calculator import register
+from forebay.builtins.tools.calculator.arithmetic import MAX_CHARACTERS, calculate
 from forebay.core.codec import encode_json
 from forebay.core.errors import InvalidArguments, ToolError
 from tests.support.contexts import use

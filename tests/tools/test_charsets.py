@@ -2,7 +2,7 @@
 
 import pytest
 
-from forebay.builtins.tools.charsets import decoded
+from forebay.builtins.tools.fetch_page.charsets import decoded
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
-from forebay.builtins.tools.markup import readable_markup
-from forebay.builtins.tools.readable import read_page
+from forebay.builtins.tools.fetch_page.markup import readable_markup
+from forebay.builtins.tools.fetch_page.readable import read_page
 
 
 def text(markup: str) -> str:

@@ -8,8 +8,8 @@ import pydantic
 import pytest
 from pydantic import SecretStr
 
-from forebay.builtins.tools.engines import Tavily
 from forebay.builtins.tools.web_search import WebSearchConfig, register
+from forebay.builtins.tools.web_search.engines import Tavily
 from forebay.core.errors import InvalidArguments, ToolError, ToolUnavailable
 from forebay.core.json import Json
 from forebay.ports.components import Parts

@@ -33,7 +33,7 @@ def make_url_model(source: str, parts: Parts, environment: Mapping[str, str]) ->
     """The model at a URL, under the source as its name. `environment` has the keys of providers:
     each is only sent to where that provider is. Raises AgentLoadError."""
     from forebay.builtins.models.configs import CompatibleConfig
-    from forebay.builtins.models.openai_speech import ChatCompletions
+    from forebay.builtins.models.openai.speech import ChatCompletions
     from forebay.builtins.models.providers import COMPATIBLE, PROVIDERS, Naming, Place, make_source
     from forebay.builtins.models.remote import RemoteModel
 

@@ -10,12 +10,11 @@ from urllib.parse import urlencode
 import msgspec
 from pydantic import SecretStr
 
+from forebay.builtins.tools.domains import host_of
 from forebay.core.codec import decode_json, encode_json
 from forebay.core.errors import HttpError, ToolError, ToolUnavailable
 from forebay.core.json import Json
 from forebay.ports.http import HttpAnswer, HttpClient, HttpRequest
-
-from .domains import host_of
 
 TimeRange: TypeAlias = Literal["day", "week", "month", "year"]
 

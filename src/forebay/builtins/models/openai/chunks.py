@@ -9,16 +9,23 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from forebay.builtins.models.failures import (
+    Refusal,
+    Refused,
+    Unreadable,
+    complaint_in,
+    declined,
+    status_in,
+)
+from forebay.builtins.models.sealing import seal
+from forebay.builtins.models.source import Source
 from forebay.core.codec import decode_json
 from forebay.core.events import Usage
 from forebay.core.json import Json
 from forebay.core.messages import Finish, Reply, ToolCall
 from forebay.ports.models import Thought
 
-from .failures import Refusal, Refused, Unreadable, complaint_in, declined, status_in
-from .openai_patience import tidied
-from .sealing import seal
-from .source import Source
+from .patience import tidied
 
 _FINISHES: dict[str, Finish] = {
     "length": "length",

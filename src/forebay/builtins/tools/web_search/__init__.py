@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, SecretStr
 
+from forebay.builtins.tools.configuration import ToolConfig, configured
+from forebay.builtins.tools.domains import Domain, host_of, is_within
 from forebay.core.events import SourceFound
 from forebay.core.json import Json
 from forebay.ports.agent import Context
 from forebay.ports.components import Parts, Registry
 from forebay.ports.tools import Tool
 
-from .configuration import ToolConfig, configured
-from .domains import Domain, host_of, is_within
 from .engines import Engine, Hit, Search, Searxng, Tavily, TimeRange
 
 _TAVILY_URL = "https://api.tavily.com"

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from forebay.builtins.models.configs import AnthropicConfig
+from forebay.builtins.models.providers import ANTHROPIC, Naming, Place, make_source
+from forebay.builtins.models.remote import RemoteModel
 from forebay.core.json import Json
 from forebay.ports.components import Parts, Registry
 from forebay.ports.models import Model
 
-from .anthropic_speech import VERSION, Messages
-from .configs import AnthropicConfig
-from .providers import ANTHROPIC, Naming, Place, make_source
-from .remote import RemoteModel
+from .speech import VERSION, Messages
 
 
 def register(registry: Registry, environment: Mapping[str, str]) -> None:

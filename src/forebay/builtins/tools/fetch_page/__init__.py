@@ -11,6 +11,8 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 from pydantic import Field, PositiveFloat
 
+from forebay.builtins.tools.configuration import ToolConfig, configured
+from forebay.builtins.tools.domains import Domain, host_of, is_within
 from forebay.core.errors import (
     AddressRefused,
     HttpError,
@@ -27,8 +29,6 @@ from forebay.ports.http import HttpRequest, HttpStream
 from forebay.ports.tools import Tool
 
 from .charsets import decoded
-from .configuration import ToolConfig, configured
-from .domains import Domain, host_of, is_within
 from .readable import Page, read_page
 
 _MAX_REDIRECTS = 5

@@ -1,9 +1,8 @@
 """Chunks that are nearly right: contents in parts, arguments as objects, numbers as floats."""
 
+from forebay.builtins.models.failures import Unreadable
 from forebay.core.codec import encode_json
 from forebay.core.json import Json
-
-from .failures import Unreadable
 
 
 def tidied(value: dict[str, Json]) -> dict[str, Json]:

@@ -10,15 +10,15 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from forebay.builtins.models import schemas
+from forebay.builtins.models.failures import Refusal
+from forebay.builtins.models.sealing import thoughts_in
+from forebay.builtins.models.source import Source
 from forebay.core.codec import encode_json
 from forebay.core.json import Json
 from forebay.core.messages import ChatMessage, ChatRequest, ImagePart, TextPart, ToolCall
 
-from . import schemas
-from .failures import Refusal
-from .openai_chunks import Chunks
-from .sealing import thoughts_in
-from .source import Source
+from .chunks import Chunks
 
 Fields: TypeAlias = dict[str, Json]
 

@@ -10,15 +10,15 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from forebay.builtins.models import schemas
+from forebay.builtins.models.failures import Refusal
+from forebay.builtins.models.sealing import thoughts_in
+from forebay.builtins.models.source import Source
 from forebay.core.codec import decode_json, encode_json
 from forebay.core.json import Json
 from forebay.core.messages import ChatMessage, ChatRequest, ImagePart, TextPart, ToolCall, ToolSpec
 
-from . import schemas
-from .anthropic_events import Answering, Events
-from .failures import Refusal
-from .sealing import thoughts_in
-from .source import Source
+from .events import Answering, Events
 
 Fields: TypeAlias = dict[str, Json]
 Binding: TypeAlias = Literal["tool", "format", "words"]

@@ -18,6 +18,9 @@ from forebay.authoring.acting import (
     unreadable,
     use,
 )
+from forebay.builtins.agents.conversation import AgentConfig, Conversation, agent_of
+from forebay.builtins.agents.prompts import check_places, filled
+from forebay.builtins.agents.tool_input import arguments_of
 from forebay.core.clock import Clock
 from forebay.core.codec import encode_json
 from forebay.core.errors import (
@@ -32,10 +35,7 @@ from forebay.core.messages import ChatMessage, Reply, ToolSpec
 from forebay.ports.agent import Context
 from forebay.ports.components import Parts, Registry
 
-from .conversation import AgentConfig, Conversation, agent_of
-from .prompts import check_places, filled
-from .react_text import OBSERVATION, Action, Final, Unclear, answer_start, parse
-from .tool_input import arguments_of
+from .text import OBSERVATION, Action, Final, Unclear, answer_start, parse
 
 _SYSTEM_PROMPT = """\
 Answer the user as well as you can. You may use these tools:

@@ -9,11 +9,11 @@ import pydantic
 from pydantic import ConfigDict, Field
 
 from forebay.authoring import make_tool
+from forebay.builtins.tools.configuration import ToolConfig, configured
 from forebay.ports.components import Parts, Registry
 from forebay.ports.tools import Tool
 
 from .arithmetic import MAX_CHARACTERS, calculate, shown
-from .configuration import ToolConfig, configured
 from .exact import combined, literal
 
 _Result: TypeAlias = int | float | str

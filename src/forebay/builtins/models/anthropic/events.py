@@ -4,15 +4,14 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from forebay.builtins.models.failures import Complaint, Refusal, Refused, Unreadable, declined
+from forebay.builtins.models.sealing import seal
+from forebay.builtins.models.source import Source
 from forebay.core.codec import decode_json, encode_json
 from forebay.core.events import Usage
 from forebay.core.json import Json
 from forebay.core.messages import Finish, Reply, ToolCall
 from forebay.ports.models import Thought
-
-from .failures import Complaint, Refusal, Refused, Unreadable, declined
-from .sealing import seal
-from .source import Source
 
 _FINISHES: dict[str, Finish] = {
     "max_tokens": "length",

@@ -3,13 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from forebay.core.errors import ModelNotFound, WorkflowError
-from forebay.core.json import Json
-from forebay.ports.components import Parts, Registry
-from forebay.ports.models import Embedder, Model
-
-from . import anthropic
-from .configs import (
+from forebay.builtins.models import anthropic
+from forebay.builtins.models.configs import (
     AnthropicConfig,
     AzureConfig,
     AzureEmbedderConfig,
@@ -24,9 +19,8 @@ from .configs import (
     OpenAIConfig,
     OpenAIEmbedderConfig,
 )
-from .embedding import RemoteEmbedder
-from .openai_speech import ChatCompletions, Fields
-from .providers import (
+from forebay.builtins.models.embedding import RemoteEmbedder
+from forebay.builtins.models.providers import (
     ANTHROPIC,
     AZURE,
     COMPATIBLE,
@@ -40,7 +34,13 @@ from .providers import (
     make_source,
     split,
 )
-from .remote import RemoteModel
+from forebay.builtins.models.remote import RemoteModel
+from forebay.core.errors import ModelNotFound, WorkflowError
+from forebay.core.json import Json
+from forebay.ports.components import Parts, Registry
+from forebay.ports.models import Embedder, Model
+
+from .speech import ChatCompletions, Fields
 
 _NEMOTRON = re.compile(r"nvidia/(?:llama|nvidia).*nemotron", re.IGNORECASE)
 _FIRST_NEMOTRON = re.compile(r"nvidia/llama.*v1(?:[-_.][01])?$", re.IGNORECASE)
