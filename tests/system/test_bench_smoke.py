@@ -35,8 +35,9 @@ def test_every_row_of_a_group_has_figures(group: str, tmp_path: Path) -> None:
             continue
         assert row["figure"] is not None, row["note"]
         assert row["figure"]["low"] <= row["figure"]["median"] <= row["figure"]["high"]
-        # An idle process may use less CPU in a moment than the system counts.
-        assert row["figure"]["high"] > 0 or row["figure"]["unit"] == "%"
+        # An idle process may use less CPU in a moment than the system counts, and a row about
+        # models is a difference.
+        assert row["figure"]["high"] > 0 or row["figure"]["unit"] == "%" or group == "models"
         if group in _STREAMS:
             assert row["frames"] > 0
 
