@@ -39,6 +39,11 @@ def test_each_line_knows_where_it_came_from() -> None:
     assert expanded.lines == [1, 2, 2, 3, 3, 5, 6]
 
 
+def test_variables_that_nobody_has_set_are_known_by_their_lines() -> None:
+    text = "1 ${A}\n${LINES}\n${B} ${C}\n${D:-}\n${EMPTY}"
+    assert expand(text, SET).unset == {3: "B", 5: "EMPTY"}
+
+
 @pytest.mark.parametrize("text", ["${A", "${}", "${1A}", "${A:+x}", "${A:?x}", "${A-x}", "${A.b}"])
 def test_what_is_no_variable_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(CannotExpand) as raised:

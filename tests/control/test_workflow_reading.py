@@ -192,8 +192,8 @@ def test_a_file_may_be_named_in_any_way(files: Files) -> None:
     [
         ("base: w.yml\na: 1", "w.yml:1: base: a file cannot be its own base: w.yml → w.yml."),
         ("base: nowhere.yml\na: 1", "w.yml:1: base: there is no file nowhere.yml."),
-        ("a: 1\nbase: [x]", "w.yml:2: base: the name of another workflow file."),
-        ("a: 1\nbase:", "w.yml:2: base: the name of another workflow file."),
+        ("a: 1\nbase: [x]", "w.yml:2: base: it has to be the name of another workflow file."),
+        ("a: 1\nbase:", "w.yml:2: base: it has to be the name of another workflow file."),
     ],
 )
 def test_a_base_that_cannot_be_used_is_told(files: Files, text: str, told: str) -> None:
