@@ -292,6 +292,21 @@ def test_a_tool_with_several_arguments_needs_an_object(
         workflow.read_input("hi")
 
 
+def test_a_variable_that_is_not_set_is_named_where_it_matters(
+    files: Files, components: Components
+) -> None:
+    text = """
+        llms:
+          main: {_type: played, api_key: "${KEY}",
+            model: "m", temperature: "${HEAT}"}
+        workflow: {_type: two}
+    """
+    components.add_function("two", Nothing, lambda name, config, parts: NotingTool(name))
+    (problem,) = told(files, components, text)
+    assert problem.startswith("w.yml:3: llms.main.temperature: ")
+    assert problem.endswith(" The variable HEAT is not set, or empty.")
+
+
 def test_types_that_are_not_ours_can_be_told(files: Files, components: Components) -> None:
     structure = read_structure(
         files.read("""

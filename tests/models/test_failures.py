@@ -212,6 +212,7 @@ async def test_an_offline_server_says_so() -> None:
 
     assert type(error) is ModelUnreachable
     assert "offline" in error.message
+    assert "Check that it runs" not in error.message
 
 
 async def test_a_page_is_no_reply(model: Model, provider: LoopbackProvider) -> None:

@@ -147,6 +147,13 @@ def test_without_nat_what_has_to_be_executed_here_and_now_is_refused(
     assert "It needs a database that is shared." in serve.errors()
 
 
+def test_a_check_without_nat_says_who_has_to_execute_the_file(place: Place, without_nat: str):
+    file = str(CONFIGS / "main.yml")
+    check = Commands(place, without_nat).begin("check", "--config_file", file, *NAT)
+    assert check.ended() == 0
+    assert "has no nvidia-nat-core: runs of " in "".join(check.rest())
+
+
 def test_a_worker_without_nat_leaves_these_runs_to_others(place: Place, without_nat: str):
     file = str(CONFIGS / "main.yml")
     worker = Commands(place, without_nat).begin("worker", "--json", "--config_file", file, *NAT)

@@ -68,6 +68,7 @@ class Application:
         self.runs = self._engine.runs
         self._retention = Retention(self.storage, clock)
         self._providers = ProviderWatch(self._engine.configured_models, clock)
+        self._serves = duties.serves
         self.streams = Streams(clock)
         self.desk = Desk(
             Callers(),
@@ -153,7 +154,8 @@ class Application:
             self.stopped.set()
             return
         self._retention.start()
-        self._providers.start()
+        if self._serves:
+            self._providers.start()
         self.streams.start()
         await self.usable.wait()
         if self.fatal is not None:

@@ -41,6 +41,8 @@ class Duties(NamedTuple):
     """A supervisor renews its leases, and sweeps."""
     takes_runs: bool = True
     """It takes queued runs; else others do."""
+    serves: bool = True
+    """It answers requests, also those that ask what does not work."""
 
 
 class Engine:

@@ -49,7 +49,8 @@ async def _check(
         nat = catalogue.described.nat if catalogue.described else None
         if nat is not None and nat.is_here:
             await nat.ready()
-        asked = await _ask(catalogue) if arguments.online else []
+        asked = await _ask(catalogue, settings) if arguments.online else []
+        degraded = catalogue.degraded
     finally:
         await catalogue.aclose()
     names = [agent.name for agent in catalogue.agents.all()]
@@ -59,6 +60,7 @@ async def _check(
         ],
         "agents": list[Json](names),
         "workflow": told(catalogue.described),
+        "degraded": list[Json](degraded),
         "components": [dict[str, Json](each._asdict()) for each in components],
         "models": [
             {"name": each.name, "about": one.about, "is_ok": one.is_ok, "message": one.message}
@@ -71,6 +73,7 @@ async def _check(
             _settings_text(found),
             f"agents: {', '.join(names)}",
             *_workflow_text(catalogue, components),
+            *degraded,
             *_models_text(asked),
         ]
     )
@@ -90,12 +93,12 @@ def _components(settings: Settings) -> list[Component]:
     return [Component(each.section, each.name, each.type) for each in structure.components]
 
 
-async def _ask(catalogue: Catalogue) -> list[Asked]:
-    """Ask each model that is configured whether it works."""
-    models: list[Model | Embedder] = [
-        *catalogue.bench.models.models.values(),
-        *catalogue.bench.models.embedders.values(),
-    ]
+async def _ask(catalogue: Catalogue, settings: Settings) -> list[Asked]:
+    """Ask each model that is configured, and the default one, whether it works."""
+    known = catalogue.bench.models
+    models: list[Model | Embedder] = [*known.models.values(), *known.embedders.values()]
+    if settings.default_model is not None and settings.default_model not in known.models:
+        models.append(known.model(settings.default_model))
     async with asyncio.TaskGroup() as tasks:
         asking = [(model.name, tasks.create_task(_validate(model))) for model in models]
     return [Asked(name, task.result()) for name, task in asking]

@@ -199,7 +199,7 @@ async def _until_it_waits(pages: AsyncGenerator[Page]) -> AsyncGenerator[Entry]:
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncGenerator[Application]:
     """An application without a server. Raises StartError, MigrationNeeded, DatabaseUnavailable."""
-    application = Application(settings, Duties(takes_runs=False))
+    application = Application(settings, Duties(takes_runs=False, serves=False))
     application.start()
     try:
         with suppress(TimeoutError):

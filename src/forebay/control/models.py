@@ -8,6 +8,7 @@ from forebay.ports.models import Embedder, Model
 
 _T = TypeVar("_T")
 _MOST_MADE = 256
+_EXAMPLE = "for instance openai/gpt-4.1-mini"
 
 
 class ModelCatalogue:
@@ -35,14 +36,16 @@ class ModelCatalogue:
         if name is None:
             raise ModelNotFound(
                 "No model was named, and none is the default. "
-                + _known(self.models)
-                + " Set FOREBAY_DEFAULT_MODEL, or name one, for instance openai/gpt-4.1-mini."
+                f"{_known(self.models)} Set FOREBAY_DEFAULT_MODEL, or name one, {_EXAMPLE}."
             )
         model = self.models.get(name) or self._made.get(name)
         if model is None:
             model = self._make(name)
             if model is None:
-                raise ModelNotFound(f"No model is called {name[:100]!r}. {_known(self.models)}")
+                raise ModelNotFound(
+                    f"No model is called {name[:100]!r}. {_known(self.models)} "
+                    f"Others are named by their provider, {_EXAMPLE}."
+                )
             while len(self._made) >= _MOST_MADE:  # names may come from users
                 del self._made[next(iter(self._made))]
             self._made[name] = model

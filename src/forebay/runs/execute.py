@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from forebay.core.clock import Clock
-from forebay.core.errors import BudgetExceeded, ForebayError
+from forebay.core.errors import BudgetExceeded, ForebayError, ModelError, ToolError
 from forebay.core.events import OutputChunk, RunFailed, RunInterrupted, RunSucceeded
 from forebay.core.grant import Grant
 from forebay.core.ids import as_uuid
@@ -29,6 +29,8 @@ log = logging.getLogger("forebay.runs")
 
 _TURN_EVERY = 64  # pieces of an answer after which others get their turn on the event loop
 _GRACE_SECONDS = 3.0  # for blocking code that was asked to end
+
+_TOLD_IN_A_LINE = (ModelError, ToolError)  # they say what is wrong, and it is not the agent's code
 
 Ending: TypeAlias = RunSucceeded | RunFailed | Parting
 
@@ -140,8 +142,9 @@ class Execution:
             return RunFailed(exceeded.reason, exceeded.message)
         run = as_uuid(attempt.order.run.id)
         log.error(
-            "run %s: agent %s raised %s", run, attempt.order.run.agent, type(error).__name__,
-            exc_info=error, extra={"run": run},
+            "run %s: agent %s raised %s: %s",
+            run, attempt.order.run.agent, type(error).__name__, message_of(error),
+            exc_info=None if isinstance(error, _TOLD_IN_A_LINE) else error, extra={"run": run},
         )  # fmt: skip
         return RunFailed(
             "agent_error",

@@ -32,7 +32,8 @@ def value_of(reply: Reply, kind: object) -> object:
     except pydantic.ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)
         told = "; ".join(
-            ".".join(map(str, each["loc"])) + f": {each['msg']}" for each in problems[:3]
+            ": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"])))
+            for each in problems[:3]
         )
         raise MalformedReply(
             f"The reply of model {reply.model!r} is not of the type asked for: {told}."

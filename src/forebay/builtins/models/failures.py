@@ -210,10 +210,12 @@ def unreachable(source: Source, error: HttpError, *, has_spoken: bool = False) -
     if has_spoken:
         return ModelCutOff(f"{source.who} stopped in the middle of its reply: {why} Try again.")
     if isinstance(error, TookTooLong):
-        advice = f"Try again, or raise request_timeout in {source.place}"
+        advice = f" Try again, or raise request_timeout in {source.place}."
+    elif isinstance(error, Offline):
+        advice = ""  # it says itself what to do
     else:
-        advice = f"Check that it runs, and base_url in {source.place}"
-    return ModelUnreachable(f"{source.who} cannot be reached: {why} {advice}.")
+        advice = f" Check that it runs, and base_url in {source.place}."
+    return ModelUnreachable(f"{source.who} cannot be reached: {why}{advice}")
 
 
 def cut_off(source: Source, *, has_spoken: bool) -> ModelUnreachable:

@@ -15,6 +15,8 @@ class Expanded(NamedTuple):
     text: str
     lines: list[int]
     """In which line of the original each of its lines begins, from 1."""
+    unset: dict[int, str]
+    """The variables that nobody has set, by the line of the original; of several the first."""
 
 
 class CannotExpand(Exception):
@@ -29,6 +31,7 @@ class CannotExpand(Exception):
 def expand(text: str, environment: Mapping[str, str]) -> Expanded:
     """Put the variables into a text. Raises CannotExpand."""
     parts: list[str] = []
+    unset: dict[int, str] = {}
     lines, line, at = [1], 1, 0
     while (start := text.find(_OPEN, at)) >= 0:
         literal = text[at:start]
@@ -39,12 +42,14 @@ def expand(text: str, environment: Mapping[str, str]) -> Expanded:
             value, at = _variable(text, start, environment, 0)
         except ValueError as error:
             raise CannotExpand(str(error), line) from error
+        if not value and (head := _HEAD.match(text, start)) and head[2] == "}":
+            unset.setdefault(line, head[1])
         parts += (literal, value)
         lines += [line] * value.count("\n")
         line += text.count("\n", start, at)
     parts.append(text[at:])
     lines += range(line + 1, line + 1 + text.count("\n", at))
-    return Expanded("".join(parts), lines)
+    return Expanded("".join(parts), lines, unset)
 
 
 def expand_value(text: str, environment: Mapping[str, str]) -> str:

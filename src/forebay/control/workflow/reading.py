@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from forebay.core.json import Json
@@ -28,6 +28,8 @@ class WorkflowFile:
     root: Node
     files: tuple[Path, ...]
     """The file, its bases and its texts: what has to be looked at to know whether it changed."""
+    unset: Mapping[Place, str] = field(default_factory=dict[Place, str])
+    """Variables that it names and nobody has set."""
 
     @property
     def data(self) -> dict[str, Json]:
@@ -40,8 +42,11 @@ class WorkflowFile:
         return self.root.at(keys).place
 
     def problem(self, keys: Keys, message: str) -> Problem:
-        """Something that is wrong there."""
-        return Problem(self.place(keys), keys, message)
+        """Something that is wrong there, perhaps because a variable of this line is not set."""
+        place = self.place(keys)
+        if name := self.unset.get(place):
+            message = f"{message} The variable {name} is not set, or empty."
+        return Problem(place, keys, message)
 
 
 def read_workflow(
@@ -54,13 +59,14 @@ def read_workflow(
         root = override(root, key, value, reader.problems)
     if reader.problems:
         raise refusal(reader.problems)
-    return WorkflowFile(path, root, tuple(reader.files))
+    return WorkflowFile(path, root, tuple(reader.files), reader.unset)
 
 
 class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self.files: dict[Path, None] = {}
+        self.unset: dict[Place, str] = {}
         self.problems: list[Problem] = []
 
     def read(self, path: Path, before: tuple[Path, ...]) -> Node:
@@ -73,7 +79,9 @@ class _Reader:
         if base is None:
             return root
         if not isinstance(base.value, str) or not base.value:
-            raise refusal([Problem(base.place, (_BASE,), "the name of another workflow file.")])
+            raise refusal(
+                [Problem(base.place, (_BASE,), "it has to be the name of another workflow file.")]
+            )
         below = Path(os.path.normpath(path.parent / base.value))
         chain = (*before, path)
         if below.resolve() in (each.resolve() for each in chain):
@@ -93,6 +101,8 @@ class _Reader:
         except CannotExpand as error:
             place = Place(str(path), error.line)
             raise refusal([Problem(place, (), error.message)]) from error
+        for line, name in expanded.unset.items():
+            self.unset[Place(str(path), line)] = name
         root = parse(expanded.text, str(path), expanded.lines)
 
         def change(value: str, node: Node, keys: Keys) -> str:
