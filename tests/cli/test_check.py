@@ -144,6 +144,16 @@ def test_a_number_that_cannot_be_used_is_told_in_one_line(
     assert word in refused(capsys, "check")
 
 
+def test_a_default_model_that_nobody_has_is_told_with_a_right_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del folder
+    monkeypatch.setenv("FOREBAY_DEFAULT_MODEL", "gpt-4.1-mini")
+    told = refused(capsys, "check")
+    assert "No model is called 'gpt-4.1-mini'" in told
+    assert "for instance openai/gpt-4.1-mini" in told
+
+
 def test_no_worker_is_a_choice_too(checked: Checked) -> None:
     assert checked("--run-workers", "0")["run_workers"] == (0, "command line")
 

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -93,6 +94,22 @@ def test_an_agent_that_blocks_in_a_thread_can_be_left(place: Place) -> None:
     process.send(signal.SIGTERM)
     assert process.ended() == 1
 
+
+def test_a_program_that_runs_the_command_keeps_its_own_threads(place: Place) -> None:
+    process = place.begin_with([sys.executable, "-c", INSIDE])
+    assert process.ended() == 0
+    assert "".join(process.rest()) == "hi\nback with 0\n"
+
+
+INSIDE = """
+import threading
+from forebay.cli.main import main
+
+done = threading.Event()
+threading.Thread(target=done.wait).start()
+print("back with", main(["run", "echo", "hi"]))
+done.set()
+"""
 
 BLOCKS = """
 import time

@@ -1,5 +1,6 @@
 """Workflow files on the command line: what is typed, and what is said of them."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from forebay.cli.banner import Banner
 from forebay.cli.main import main
 from forebay.cli.parser import build_parser, given
 from forebay.cli.workflow import lines_of, told
+from forebay.testing.provider import LoopbackProvider
 
 
 def typed(*arguments: str) -> dict[str, Any]:
@@ -201,6 +203,22 @@ def test_check_asks_each_model_if_it_may(folder: Path, capsys: pytest.CaptureFix
     models = json.loads(capsys.readouterr().out)["models"]
     assert {each["name"] for each in models} == {"main"}
     assert all(each["is_ok"] for each in models)
+
+
+async def test_check_asks_the_default_model_that_no_file_describes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del folder
+    async with LoopbackProvider(models=["m"]) as provider:
+        monkeypatch.setenv("OPENAI_BASE_URL", provider.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+        monkeypatch.setenv("FOREBAY_DEFAULT_MODEL", "openai/m")
+        assert await asyncio.to_thread(main, ["check", "--online", "--json"]) == 0
+        monkeypatch.setenv("FOREBAY_DEFAULT_MODEL", "openai/other")
+        assert await asyncio.to_thread(main, ["check", "--online", "--json"]) == 1
+    right, wrong = map(json.loads, capsys.readouterr().out.splitlines())
+    assert {each["name"] for each in right["models"]} == {"openai/m"}
+    assert not all(each["is_ok"] for each in wrong["models"])
 
 
 def test_the_doctor_looks_at_it_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

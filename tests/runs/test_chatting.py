@@ -203,6 +203,9 @@ async def test_a_reply_of_another_form_says_what_is_wrong_with_it_but_not_what_i
     assert failure_of(log).error == MalformedReply.__name__
     assert "why: Field required" in failure_of(log).message
     assert "secret" not in failure_of(log).message
+    log = await with_models(played("small", "secret")).attempt(judges, value="x")
+    assert "of the type asked for: Invalid JSON" in failure_of(log).message
+    assert "secret" not in failure_of(log).message
 
 
 # --- what goes wrong ----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from .outcome import FAILED
@@ -21,13 +22,14 @@ def _look_whether_essential(loop: asyncio.AbstractEventLoop, context: dict[str, 
         os._exit(FAILED)
 
 
-def leave_blocked_threads(code: int) -> None:
+def leave_blocked_threads(code: int, *, before: Collection[threading.Thread] = ()) -> None:
     """Leave now if a thread would keep the interpreter from ending.
 
-    An agent that blocks in a thread cannot be ended from outside; its run has been.
+    An agent that blocks in a thread cannot be ended from outside; its run has been. Threads that
+    were there `before` are not ours: whoever called the command inside his process has them.
     """
     for thread in threading.enumerate():
-        if thread is not threading.main_thread() and not thread.daemon:
+        if thread is not threading.main_thread() and not thread.daemon and thread not in before:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)

@@ -6,6 +6,7 @@ import json
 import logging
 import signal
 import sys
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
@@ -38,6 +39,7 @@ _OPEN_SECONDS = 5.0
 
 def run(arguments: argparse.Namespace) -> int:
     """Run an agent, once for each input; tells whether all have succeeded."""
+    before = threading.enumerate()
     texts = _texts(arguments)
     settings, _ = load(given(arguments))
     settings = replace(settings, log_level="error")
@@ -45,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("forebay.runs").disabled = True  # what a run raises is told below
     running = _Running(settings, arguments.session, as_json=arguments.json)
     code = DONE if asyncio.run(running.run(arguments.agent, texts)) else FAILED
-    leave_blocked_threads(code)
+    leave_blocked_threads(code, before=before)
     return code
 
 

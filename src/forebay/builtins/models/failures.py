@@ -21,6 +21,7 @@ from forebay.core.errors import (
     ModelRefused,
     ModelUnknown,
     ModelUnreachable,
+    Offline,
     RateLimited,
     TookTooLong,
 )
