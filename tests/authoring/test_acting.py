@@ -95,7 +95,7 @@ async def test_tools_are_named_or_the_functions_themselves_or_groups() -> None:
     memory = with_model(model, add, groups=[group])
     log = await memory.attempt(acting(["house", add]), value="Light!")
     assert [spec.name for spec in model.requests[0].tools] == ["house__lamp", "add"]
-    assert calls_in(log) == [("lamp", {"on": True})]
+    assert calls_in(log) == [("house__lamp", {"on": True})]
 
 
 async def test_a_function_that_is_no_tool_is_refused() -> None:

@@ -91,6 +91,17 @@ def test_a_plugin_is_found_by_its_entry_point(place: Place):
     assert "tok0 tok1 tok2" in "".join(process.rest())
 
 
+def test_who_asks_can_be_told_on_the_command_line(place: Place):
+    config = ("--config_file", str(CONFIGS / "peruser.yml"), *NAT)
+    process = Commands(place, sys.executable).begin(
+        "run", "--input", "one", "--input", "two", "--user_id", "ada", *config
+    )
+    assert process.ended() == 0
+    told = "".join(process.rest())
+    assert "user=ada call=1 one" in told
+    assert "user=ada call=2 two" in told
+
+
 def test_a_file_that_nat_refuses_ends_the_start_with_what_nat_says(place: Place):
     place.write("w.yml", "workflow:\n  _type: echo_flow\n  chunks: many\n")
     process = Commands(place, sys.executable).begin(

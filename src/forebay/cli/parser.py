@@ -174,6 +174,9 @@ def _run(commands: Commands) -> None:
     parser.add_argument(
         "--conversation_id", "--session", dest="session", metavar="ID", help="the conversation"
     )
+    parser.add_argument(
+        "--user_id", metavar="ID", help="who asks, for what NAT keeps for each user"
+    )
     _workflow(parser)
     _agents_option(parser)
     _database(parser)

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from forebay.app.application import Application
 from forebay.app.engine import Duties
@@ -45,7 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = replace(settings, log_level="error")
     set_up_logging(settings.log_level, log_form(settings, sys.stderr))
     logging.getLogger("forebay.runs").disabled = True  # what a run raises is told below
-    running = _Running(settings, arguments.session, as_json=arguments.json)
+    who = _Who(arguments.session, arguments.user_id)
+    running = _Running(settings, who, as_json=arguments.json)
     code = DONE if asyncio.run(running.run(arguments.agent, texts)) else FAILED
     leave_blocked_threads(code, before=before)
     return code
@@ -98,10 +100,20 @@ def _what_to_do(view: View) -> str:
     return f"the run waits; answer it through a server on this database: {' '.join(asks)}"
 
 
+class _Who(NamedTuple):
+    session: str | None
+    user: str | None
+    """Who asks, for functions that NAT keeps for each user."""
+
+    @property
+    def metadata(self) -> dict[str, Json]:
+        return {} if self.user is None else {"nat": {"user_id": self.user}}
+
+
 class _Running:
-    def __init__(self, settings: Settings, session: str | None, *, as_json: bool) -> None:
+    def __init__(self, settings: Settings, who: _Who, *, as_json: bool) -> None:
         self._settings = settings
-        self._session = session
+        self._who = who
         self._as_json = as_json
         self._is_talking = sys.stdin.isatty() and not as_json
         self._cancelling: asyncio.Task[None] | None = None
@@ -131,7 +143,8 @@ class _Running:
             durable=True,
             expiry_seconds=self._settings.expiry_seconds,
             agent=agent.name,
-            session=self._session,
+            session=self._who.session,
+            metadata=self._who.metadata,
             stays=self._is_talking,
         )
         started = await application.desk.start(submission, ANONYMOUS)

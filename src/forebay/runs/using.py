@@ -108,7 +108,7 @@ def call_of(tool: Tool, wish: Wish, ctx: Context | BlockingContext) -> Call:
         return tool.call(ctx, arguments)
 
     def begun(step: str) -> ToolStarted:
-        return ToolStarted(call=step, tool=tool.name, input=wish.arguments)
+        return ToolStarted(call=step, tool=wish.tool, input=wish.arguments)
 
     fn: Callable[..., object] = call_blocking if tool.blocks else call
     return Call(
