@@ -16,8 +16,6 @@ from forebay.core.errors import (
     ModelError,
     StepFailed,
     ToolError,
-    ToolNotFound,
-    ToolUnavailable,
 )
 from forebay.core.json import Json
 from forebay.core.messages import ChatMessage, Messages, Reply, ToolCall, ToolSpec, messages_of
@@ -84,14 +82,7 @@ async def specs_of(
     names = [each if isinstance(each, str) else _name(each) for each in tools
              if not isinstance(each, ToolSpec)]  # fmt: skip
     given = [each for each in tools if isinstance(each, ToolSpec)]
-    if not names:
-        return given
-    try:
-        found = await ctx.step("tools", ctx.specs, names, returns=list[ToolSpec])
-    except StepFailed as failed:
-        kind = ToolNotFound if failed.error == ToolNotFound.__name__ else ToolUnavailable
-        raise kind(failed.message) from failed
-    return found + given
+    return [*(await ctx.specs(names) if names else ()), *given]
 
 
 def _name(tool: Callable[..., object]) -> str:

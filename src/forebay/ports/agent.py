@@ -191,7 +191,7 @@ class Context(_Inside, Protocol):
 
     async def specs(self, tools: Sequence[str]) -> Sequence[ToolSpec]:
         """What a model is told of these tools, and of all tools of a group that is named, as far
-        as the run may use them.
+        as the run may use them. A step: a resumed run gets the same again.
 
         Raises ToolNotFound, ToolUnavailable.
         """

@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from forebay.core import errors
 from forebay.core.errors import (
     MalformedReply,
     ModelCutOff,
@@ -15,6 +14,7 @@ from forebay.core.errors import (
     ModelNotGranted,
     ModelUnreachable,
     RunFinished,
+    StepFailed,
 )
 from forebay.core.events import ModelChunk, ModelStarted, OutputChunk
 from forebay.core.messages import ChatRequest, Reply
@@ -22,6 +22,7 @@ from forebay.ports.agent import Say
 from forebay.ports.models import Embedder, Embeddings, Model, Models, Thought
 
 from .attempt import Attempt
+from .raised import raise_typed, typed
 from .recorder import SMALL_CHARACTERS
 from .scopes import SCOPE, Scope
 from .steps import Call
@@ -31,12 +32,6 @@ _PAUSE_SECONDS = 0.2
 _TURN_EVERY = 64  # pieces after which the log gets its turn
 
 _T = TypeVar("_T")
-
-_KINDS = {
-    kind.__name__: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, ModelError)
-} | {TimeoutError.__name__: ModelUnreachable}
 
 
 class Doing(Protocol):
@@ -66,11 +61,11 @@ async def chat(
     for model in _candidates(attempt, models, first):
         try:
             return await _ask(attempt, model, asking, do)
-        except errors.StepFailed as failed:
-            kind = _KINDS.get(failed.error)
-            if kind is None:
+        except StepFailed as failed:
+            error = _failure_of(failed)
+            if error is None:
                 raise
-            failures.append(kind(failed.message))
+            failures.append(error)
     if len(failures) == 1:
         raise failures[0]
     told = " ".join(f"({at}) {each.message}" for at, each in enumerate(failures, 1))
@@ -97,28 +92,35 @@ async def embed(
     )  # fmt: skip
     try:
         made = await do(call)
-    except errors.StepFailed as failed:
-        kind = _KINDS.get(failed.error)
-        if kind is None:
-            raise
-        raise kind(failed.message) from failed
+    except StepFailed as failed:
+        raise_typed(failed)
     assert isinstance(made, Embeddings)
     return made.vectors
 
 
 def check_granted(attempt: Attempt, model: str) -> None:
     """Raises ModelNotGranted if this run may not use this model."""
-    granted = attempt.order.grant.models
-    if granted is not None and model not in granted:
+    if not _is_granted(attempt, model):
         raise ModelNotGranted(f"This run may not use the model {model!r}.")
+
+
+def _is_granted(attempt: Attempt, model: str) -> bool:
+    granted = attempt.order.grant.models
+    return granted is None or model in granted
 
 
 def _candidates(attempt: Attempt, models: Models, first: Model) -> Iterator[Model]:
     yield first
-    granted = attempt.order.grant.models
     for name in first.fallbacks:
-        if granted is None or name in granted:
+        if _is_granted(attempt, name):
             yield models.model(name)
+
+
+def _failure_of(failed: StepFailed) -> ModelError | None:
+    if failed.error == TimeoutError.__name__:
+        return ModelUnreachable(failed.message)
+    error = typed(failed)
+    return error if isinstance(error, ModelError) else None
 
 
 async def _ask(attempt: Attempt, model: Model, asking: Asking, do: Doing) -> Reply:

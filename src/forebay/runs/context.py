@@ -35,6 +35,7 @@ from .asking import ask, prompt_of
 from .attempt import Attempt
 from .bridge import Bridge
 from .chatting import Asking, chat, embed
+from .raised import raise_typed
 from .recorder import SMALL_CHARACTERS
 from .running import (
     AsyncCaller,
@@ -48,7 +49,7 @@ from .saying import Bill, draw, emit, spend
 from .scopes import SCOPE, Opened, Scope
 from .steps import Call, Steps
 from .telling import schema_of, specs_of, value_of
-from .using import Wish, approval, call_of, check_approved, error_of, find, is_granted
+from .using import Wish, approval, call_of, check_approved, find, is_granted
 
 _T = TypeVar("_T")
 
@@ -246,7 +247,7 @@ class RunContext(_Inside):
         timeout_seconds: float | None = None,
     ) -> Any:  # a Reply, or what `returns` says
         request = ChatRequest(
-            messages_of(messages), await self._specs(tools), tool_choice,
+            messages_of(messages), await self._offered(tools), tool_choice,
             schema if returns is None else schema_of(returns), temperature, max_tokens, tuple(stop),
         )  # fmt: skip
         asking = Asking(request, say, key, timeout_seconds)
@@ -260,24 +261,24 @@ class RunContext(_Inside):
         return await embed(self._attempt, embedder, texts, key, self._run)
 
     async def specs(self, tools: Sequence[str]) -> Sequence[ToolSpec]:
-        known = self._workshop.tools
-        found = await specs_of(known, tools)
-        return [spec for spec in found if await is_granted(self._attempt, known, spec.name)]
-
-    async def _specs(self, tools: Sequence[str | ToolSpec]) -> tuple[ToolSpec, ...]:
         # A resumed run asks as before, whatever a server offers then, or else it would pay again.
-        given = [each for each in tools if isinstance(each, ToolSpec)]
-        names = [each for each in tools if isinstance(each, str)]
-        if not names:
-            return tuple(given)
         call = Call(
-            "step", "tools", self.specs, (names,), {}, None, 0, 0.0, None, list[ToolSpec]
+            "step", "tools", self._specs_now, (list(tools),), {}, None, 0, 0.0, None, list[ToolSpec]
         )  # fmt: skip
         try:
-            named = await self._run(call)
+            return cast(list[ToolSpec], await self._run(call))
         except StepFailed as failed:
-            raise error_of(failed) from failed
-        return (*cast(list[ToolSpec], named), *given)
+            raise_typed(failed)
+
+    async def _specs_now(self, names: Sequence[str]) -> list[ToolSpec]:
+        known = self._workshop.tools
+        found = await specs_of(known, names)
+        return [spec for spec in found if await is_granted(self._attempt, known, spec.name)]
+
+    async def _offered(self, tools: Sequence[str | ToolSpec]) -> tuple[ToolSpec, ...]:
+        given = [each for each in tools if isinstance(each, ToolSpec)]
+        names = [each for each in tools if isinstance(each, str)]
+        return (*(await self.specs(names) if names else ()), *given)
 
     async def use(
         self, tool: str, arguments: Mapping[str, Json] | None = None, *, key: str | None = None
@@ -290,7 +291,7 @@ class RunContext(_Inside):
         try:
             return cast(Json, await self._run(call_of(found, wish, inside or self)))
         except StepFailed as failed:
-            raise error_of(failed) from failed
+            raise_typed(failed)
         finally:
             if inside is not None:
                 inside.release()
@@ -400,7 +401,7 @@ class ThreadContext(_Inside):
         try:
             return cast(Json, self._run(call_of(found, wish, self)))
         except StepFailed as failed:
-            raise error_of(failed) from failed
+            raise_typed(failed)
 
     def _run(self, call: Call) -> object:
         self._check()

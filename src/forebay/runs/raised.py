@@ -1,11 +1,19 @@
-"""What code of an agent raised, as text that can be written as JSON."""
+"""What code raised: as text that can be written as JSON, and as an error once more."""
 
 import traceback
+from typing import NoReturn
 
-from forebay.core.errors import ForebayError
+from forebay.core import errors
+from forebay.core.errors import ForebayError, ModelError, StepFailed, ToolError
 
 _MESSAGE_CHARACTERS = 4_000
 _TRACEBACK_CHARACTERS = 20_000
+
+_TYPED = {
+    kind.__name__: kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, ModelError | ToolError)
+}
 
 
 def message_of(error: BaseException) -> str:
@@ -20,6 +28,20 @@ def message_of(error: BaseException) -> str:
 def traceback_of(error: BaseException) -> str:
     """Where an error was raised."""
     return _writable("".join(traceback.format_exception(error))[-_TRACEBACK_CHARACTERS:])
+
+
+def typed(failed: StepFailed) -> ModelError | ToolError | None:
+    """What a step has failed with, if it was an error of a model or a tool."""
+    kind = _TYPED.get(failed.error)
+    return None if kind is None else kind(failed.message)
+
+
+def raise_typed(failed: StepFailed) -> NoReturn:
+    """Raise what a step has failed with, as the error of a model or a tool if it was one."""
+    error = typed(failed)
+    if error is None:
+        raise failed
+    raise error from failed
 
 
 def _writable(text: str) -> str:

@@ -4,9 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from forebay.core import errors
 from forebay.core.codec import encode_json
-from forebay.core.errors import ToolError, ToolNotGranted, ToolRefused, ToolUnavailable
+from forebay.core.errors import ToolNotGranted, ToolRefused, ToolUnavailable
 from forebay.core.events import Option, Prompt, ToolStarted
 from forebay.core.json import Json
 from forebay.ports.agent import BlockingContext, Context
@@ -19,12 +18,6 @@ from .steps import Call
 
 _SHOWN_CHARACTERS = 2_000
 _APPROVE, _REFUSE = "approve", "refuse"
-
-_KINDS = {
-    kind.__name__: kind
-    for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, ToolError)
-}
 
 
 class Wish(NamedTuple):
@@ -115,9 +108,3 @@ def call_of(tool: Tool, wish: Wish, ctx: Context | BlockingContext) -> Call:
         "tool", wish.tool, fn, (wish.arguments,), {}, wish.key,
         0, 0.0, tool.timeout_seconds, None, begun=begun, id=wish.id,
     )  # fmt: skip
-
-
-def error_of(failed: errors.StepFailed) -> Exception:
-    """What the caller of a tool is to get for a step that has failed."""
-    kind = _KINDS.get(failed.error)
-    return failed if kind is None else kind(failed.message)
