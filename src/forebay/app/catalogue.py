@@ -1,7 +1,7 @@
 """What the settings name: agents, models and tools, made the same way in every process."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -154,7 +154,7 @@ def _load_sources(
     sources: Sequence[str], bench: Workbench, environment: Mapping[str, str]
 ) -> Sequence[Agent]:
     loaded = [load(source) for source in _python(sources)]
-    bench.tools.tools.update(_by_name([tool for each in loaded for tool in each.tools]))
+    _add_tools(bench, [(tool.name, tool) for each in loaded for tool in each.tools])
     agents = [agent for each in loaded for agent in each.agents]
     urls = [source for source in sources if source.startswith(_URLS)]
     return [*agents, *(_url_agent(url, bench, environment) for url in urls)]
@@ -174,17 +174,12 @@ def _url_agent(url: str, bench: Workbench, environment: Mapping[str, str]) -> Ag
 def _put_on(bench: Workbench, described: Described) -> None:
     bench.models.models.update(described.models)
     bench.models.embedders.update(described.embedders)
-    for name, tool in described.tools.items():
-        if name in bench.tools.tools:
-            raise AgentLoadError(f"Two tools are called {name!r}.")
-        bench.tools.tools[name] = tool
+    _add_tools(bench, described.tools.items())
     bench.tools.groups.update(described.groups)
 
 
-def _by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
-    found: dict[str, Tool] = {}
-    for tool in tools:
-        if tool.name in found:
-            raise AgentLoadError(f"Two tools are called {tool.name!r}.")
-        found[tool.name] = tool
-    return found
+def _add_tools(bench: Workbench, tools: Iterable[tuple[str, Tool]]) -> None:
+    for name, tool in tools:
+        if name in bench.tools.tools:
+            raise AgentLoadError(f"Two tools are called {name!r}.")
+        bench.tools.tools[name] = tool

@@ -180,8 +180,8 @@ class LiteLLMConfig(Compatible):
     )
 
 
-class AzureConfig(Compatible):
-    """`azure_openai`: a deployment at Azure."""
+class _AtAzure(Remote):
+    """Where a deployment is."""
 
     model_name: str = Field(
         min_length=1,
@@ -192,6 +192,10 @@ class AzureConfig(Compatible):
         default=None, validation_alias=AliasChoices("azure_endpoint", "base_url")
     )
     api_version: str | None = None
+
+
+class AzureConfig(_AtAzure, Compatible):
+    """`azure_openai`: a deployment at Azure."""
 
 
 class AnthropicConfig(Chatting):
@@ -240,15 +244,5 @@ class CompatibleEmbedderConfig(Embedding):
     input_type: Literal["query", "passage"] | None = None
 
 
-class AzureEmbedderConfig(Embedding):
+class AzureEmbedderConfig(_AtAzure, Embedding):
     """`azure_openai`: a deployment of an embedder at Azure."""
-
-    model_name: str = Field(
-        min_length=1,
-        validation_alias=AliasChoices("azure_deployment", "model_name", "model"),
-        description="The name of the deployment.",
-    )
-    azure_endpoint: _Url | None = Field(
-        default=None, validation_alias=AliasChoices("azure_endpoint", "base_url")
-    )
-    api_version: str | None = None

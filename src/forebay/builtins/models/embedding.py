@@ -13,14 +13,13 @@ from forebay.core.errors import HttpError
 from forebay.core.events import Usage
 from forebay.core.json import Json
 from forebay.ports.components import Parts
-from forebay.ports.models import Embeddings, Finding, Price
+from forebay.ports.models import Embeddings
 
 from .failures import Refused, Unreadable
-from .line import Line
+from .provided import Provided
 from .source import Source
-from .tokens import TokenCounter, is_possible
+from .tokens import is_possible
 from .trying import Trying
-from .validating import validate
 
 _PATH = "/embeddings"
 _FORMAT = "encoding_format"
@@ -43,30 +42,15 @@ class _Answer(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
-class RemoteEmbedder:
+class RemoteEmbedder(Provided):
     """Implements ports.models.Embedder."""
 
     def __init__(
         self, source: Source, fields: Mapping[str, Json], batch_size: int, parts: Parts
     ) -> None:
-        self._source = source
+        super().__init__(source, parts)
         self._fields = {name: value for name, value in fields.items() if value is not None}
         self._batch_size = batch_size
-        self._parts = parts
-        self._line = Line(source, parts)
-        self._counter = TokenCounter(source.model)
-
-    @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def provider(self) -> str:
-        return self._source.provider
-
-    @property
-    def price(self) -> Price | None:
-        return self._source.price
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
         """The vectors of these texts. Raises ModelError."""
@@ -80,10 +64,6 @@ class RemoteEmbedder:
                 usage.input_tokens + used.input_tokens, 0, usage.estimated or used.estimated
             )
         return Embeddings(vectors, usage, self.name)
-
-    async def validate(self, *, dry_call: bool = True) -> Sequence[Finding]:
-        """Look at it. Raises no ModelError."""
-        return await validate(self._source, self._line, self._ping if dry_call else None)
 
     async def _ping(self) -> None:
         await self.embed(["ping"])

@@ -12,16 +12,16 @@ from forebay.core.events import Usage
 from forebay.core.messages import ChatRequest, Reply
 from forebay.ports.components import Parts
 from forebay.ports.http import HttpStream
-from forebay.ports.models import Finding, Price, Thought
+from forebay.ports.models import Thought
 
 from . import failures, schemas
 from .failures import Refusal, Refused, Unreadable
 from .hearing import Ear, Hearing
-from .line import Line
+from .provided import Provided
 from .source import Source
-from .tokens import TokenCounter, is_possible
+from .tokens import is_possible
 from .trying import Trying
-from .validating import ping, validate
+from .validating import ping
 
 _LAST_BYTES_SECONDS = 1.0
 
@@ -45,27 +45,12 @@ class Speech(Protocol):
         ...
 
 
-class RemoteModel:
+class RemoteModel(Provided):
     """Implements ports.models.Model."""
 
     def __init__(self, source: Source, speech: Speech, parts: Parts) -> None:
-        self._source = source
+        super().__init__(source, parts)
         self._speech = speech
-        self._parts = parts
-        self._line = Line(source, parts)
-        self._counter = TokenCounter(source.model)
-
-    @property
-    def name(self) -> str:
-        return self._source.name
-
-    @property
-    def provider(self) -> str:
-        return self._source.provider
-
-    @property
-    def price(self) -> Price | None:
-        return self._source.price
 
     @property
     def fallbacks(self) -> Sequence[str]:
@@ -94,10 +79,6 @@ class RemoteModel:
             if not self._conceded(request, failure, hearing):
                 await trying.go_on(failure, has_spoken=hearing.has_spoken)
         yield await self._finished(request, hearing.reply())
-
-    async def validate(self, *, dry_call: bool = True) -> Sequence[Finding]:
-        """Look at it. Raises no ModelError."""
-        return await validate(self._source, self._line, self._ping if dry_call else None)
 
     async def _ping(self) -> None:
         async with aclosing(self.chat(ping())) as pieces:
